@@ -1,0 +1,39 @@
+import type { Caller } from '../caller/caller.js';
+import type { Device, OpenFile } from '../device.js';
+import { Errno } from '../errno.js';
+import { SharedMemory } from '../linux/memory.js';
+import { Bus1File } from './file.js';
+import { Bus } from './model/bus.js';
+import { POOL_SIZE } from './model/pool.js';
+import type { Limits } from './model/quota.js';
+import type { BusStatus, Counters } from './status.js';
+
+/** The bus1 character device: all peers opened on it share one bus. */
+export class Bus1Device implements Device {
+  /** The misc major and the minor a kernel module would be given. */
+  readonly rdev = { major: 10, minor: 58 };
+  private readonly bus: Bus;
+
+  private readonly files = new Set<Bus1File>();
+  private readonly counters: Counters = { opened: 0, ioctls: 0, failed: 0 };
+
+  /** `limits` are those of every user. */
+  constructor(limits: Limits) {
+    this.bus = new Bus(limits);
+  }
+
+  open(caller: Caller): OpenFile | Errno {
+    const memory = SharedMemory.create('bus1-pool', POOL_SIZE);
+    if (memory === undefined) return Errno.ENOMEM;
+    const opener = { uid: caller.uid, pid: caller.pid, command: caller.command };
+    const file = new Bus1File(this.bus, memory, opener, this.counters, () => this.files.delete(file));
+    this.files.add(file);
+    this.counters.opened++;
+    return file;
+  }
+
+  /** What goes on on the bus now. */
+  status(): BusStatus {
+    return { counters: this.counters, peers: Array.from(this.files, (file) => file.status()) };
+  }
+}

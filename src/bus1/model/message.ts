@@ -1,0 +1,60 @@
+import type { Handle } from './node.js';
+import type { Slice } from './pool.js';
+
+export const MessageType = { NONE: 0, DATA: 1, NODE_DESTROY: 2, NODE_RELEASE: 3 } as const;
+export type MessageType = (typeof MessageType)[keyof typeof MessageType];
+
+/** Who sent a message, at the time of SEND. */
+export interface Sender {
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  readonly tid: number;
+}
+
+/** Open descriptors a message carries. The bus keeps them open until the message goes, whichever way. */
+export interface Files {
+  readonly count: number;
+  retain(): void;
+  release(): void;
+}
+
+/** What a DATA message carries. */
+export interface Cargo {
+  readonly sender: Sender;
+  readonly slice: Slice;
+  readonly nBytes: number;
+  /** The receiver's handles, some of them not visible to it before it receives this message. */
+  readonly handles: readonly Handle[];
+  readonly files: Files | undefined;
+  /** Whose share of the receiver's in-flight quotas it takes: the uid of the sending peer. */
+  readonly senderUid: number;
+}
+
+/** One entry of a queue, or a seed. */
+export class Message {
+  readonly type: MessageType;
+  /** Sequence number of the transaction it is part of: its place in the global order. */
+  readonly sequence: number;
+  /** The receiver's handle of the node it is about; undefined for a seed. */
+  readonly destination: Handle | undefined;
+  readonly cargo: Cargo | undefined;
+  previous: Message | undefined;
+  next: Message | undefined;
+
+  constructor(type: MessageType, sequence: number, destination: Handle | undefined, cargo?: Cargo) {
+    this.type = type;
+    this.sequence = sequence;
+    this.destination = destination;
+    this.cargo = cargo;
+  }
+
+  /** Sent when its node was destroyed already; such a message waits in the queue but is never delivered. */
+  get isLate(): boolean {
+    return (
+      this.type === MessageType.DATA &&
+      this.destination !== undefined &&
+      this.destination.node.isDestroyedBefore(this.sequence)
+    );
+  }
+}

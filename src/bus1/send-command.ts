@@ -1,0 +1,182 @@
+import type { Bytes } from '../bytes.js';
+import { type Caller, USER_SPACE_END } from '../caller/caller.js';
+import { Errno } from '../errno.js';
+import { BUS1_FD_MAX, BUS1_VEC_MAX, onlyFlags, readHandleId, Send, SendFlag } from './abi.js';
+import type { Peer } from './model/peer.js';
+import { SendTransaction } from './model/send.js';
+
+const INT_MAX = 0x7fff_ffff;
+/** The kernel's MAX_RW_COUNT: INT_MAX rounded down to a page. */
+const MAX_PAYLOAD = 0x7fff_f000;
+/** Of the upper half of a 64-bit integer. */
+const SIGN_BIT = 0x8000_0000;
+const IOVEC_SIZE = 16;
+const COMPAT_IOVEC_SIZE = 8;
+const ID_SIZE = 8;
+const INT_SIZE = 4;
+
+/** A SEND, decoded. */
+interface SendCall {
+  readonly sender: Peer;
+  readonly caller: Caller;
+  readonly isSeed: boolean;
+  /** CONTINUE: errors of the receiving side do not fail it. */
+  readonly isTolerant: boolean;
+  readonly nDestinations: number;
+  readonly nVecs: number;
+  readonly nHandles: number;
+  readonly nFds: number;
+  readonly ptrErrors: number;
+}
+
+/**
+ * The arrays a SEND points to, fetched to the caller's scratch memory in one go: the vectors first, the others at these
+ * offsets, and how far they could be read.
+ */
+interface Arrays {
+  readonly memory: Bytes;
+  readonly handles: number;
+  readonly fds: number;
+  readonly destinations: number;
+  readonly hasVecs: boolean;
+  readonly hasHandles: boolean;
+  readonly hasFds: boolean;
+  readonly readableDestinations: number;
+}
+
+/** SEND. The order of the checks is the contract's, section 6. */
+export function send(sender: Peer, argument: Bytes, caller: Caller): Errno {
+  if (!onlyFlags(argument, Send.flags, SendFlag.CONTINUE | SendFlag.SEED)) return Errno.EINVAL;
+  const flags = argument.u32(Send.flags);
+  const call: SendCall = {
+    sender,
+    caller,
+    isSeed: (flags & SendFlag.SEED) !== 0,
+    isTolerant: (flags & SendFlag.CONTINUE) !== 0,
+    nDestinations: argument.u64(Send.n_destinations),
+    nVecs: argument.u64(Send.n_vecs),
+    nHandles: argument.u64(Send.n_handles),
+    nFds: argument.u64(Send.n_fds),
+    ptrErrors: argument.u64(Send.ptr_errors),
+  };
+  if (call.isSeed && (call.isTolerant || call.nDestinations !== 0)) return Errno.EINVAL;
+  if (call.nDestinations > INT_MAX || call.nVecs > BUS1_VEC_MAX || call.nFds > BUS1_FD_MAX) return Errno.EMSGSIZE;
+  const maxHandles = sender.user.limits.handles;
+  if (call.nDestinations > maxHandles) return Errno.EINVAL;
+  if (call.nHandles > maxHandles) return Errno.EDQUOT;
+
+  const arrays = fetchArrays(call, argument);
+  if (!arrays.hasVecs) return Errno.EFAULT;
+  const nBytes = payloadSize(arrays.memory, call.nVecs);
+  if (nBytes < 0) return -nBytes as Errno;
+
+  const transaction = new SendTransaction(sender, nBytes);
+  const error = prepare(transaction, call, arrays, nBytes);
+  if (error === Errno.OK) transaction.commit({ uid: caller.uid, gid: caller.gid, pid: caller.pid, tid: caller.tid });
+  else transaction.abort();
+  return error;
+}
+
+/** Everything that may fail once the payload's size is known. */
+function prepare(transaction: SendTransaction, call: SendCall, arrays: Arrays, nBytes: number): Errno {
+  const { caller } = call;
+  if (!arrays.hasHandles) return Errno.EFAULT;
+  for (let i = 0; i < call.nHandles; i++) {
+    const error = transaction.carry(readHandleId(arrays.memory, arrays.handles + i * ID_SIZE));
+    if (error !== Errno.OK) return error;
+  }
+  if (!arrays.hasFds) return Errno.EFAULT;
+  if (call.nFds > 0) return Errno.EOPNOTSUPP;
+  transaction.attach(undefined);
+
+  const results: Errno[] = [];
+  const addressError = call.isSeed ? transaction.addressSeed() : addressAll(transaction, call, arrays, results);
+  // A payload that cannot be read is the failure of the first destination, before any of a later one.
+  for (const { receiver, slice } of transaction.deliveries) {
+    if (!caller.gather(receiver.memory.address + slice.offset, nBytes, call.nVecs)) return Errno.EFAULT;
+  }
+  if (addressError !== Errno.OK) return addressError;
+  const ownError = transaction.chargeOwnNodes();
+  if (ownError !== Errno.OK || !call.isTolerant) return ownError;
+  return writeErrors(call, results) ? Errno.OK : Errno.EFAULT;
+}
+
+function addressAll(transaction: SendTransaction, call: SendCall, arrays: Arrays, results: Errno[]): Errno {
+  for (let i = 0; i < call.nDestinations; i++) {
+    if (i >= arrays.readableDestinations) return Errno.EFAULT;
+    const result = transaction.address(readHandleId(arrays.memory, arrays.destinations + i * ID_SIZE));
+    if (result !== Errno.OK && !(call.isTolerant && isReceivers(result))) return result;
+    results.push(result);
+  }
+  return Errno.OK;
+}
+
+/** Errors of the receiving side, which CONTINUE reports instead of failing. */
+const isReceivers = (error: Errno): boolean =>
+  error === Errno.ESHUTDOWN || error === Errno.EDQUOT || error === Errno.EXFULL;
+
+function writeErrors({ caller, ptrErrors }: SendCall, results: readonly Errno[]): boolean {
+  if (ptrErrors === 0) return true;
+  const size = results.length * INT_SIZE;
+  const memory = caller.reserve(size);
+  for (const [i, result] of results.entries()) memory.setI32(i * INT_SIZE, result);
+  return caller.write(ptrErrors, size);
+}
+
+function fetchArrays({ caller, nVecs, nHandles, nFds, nDestinations }: SendCall, argument: Bytes): Arrays {
+  const vecSize = nVecs * (caller.is32Bit ? COMPAT_IOVEC_SIZE : IOVEC_SIZE);
+  // Room for 64-bit vectors; a 32-bit caller's are read to the end of it and widened from there.
+  const vecsRead = nVecs * IOVEC_SIZE - vecSize;
+  const handles = nVecs * IOVEC_SIZE;
+  const destinations = handles + nHandles * ID_SIZE;
+  const fds = destinations + nDestinations * ID_SIZE;
+  const end = fds + nFds * INT_SIZE;
+  const memory = caller.reserve(end);
+  const vecPointer = argument.u64(Send.ptr_vecs);
+  const handlePointer = argument.u64(Send.ptr_handles);
+  const destinationPointer = argument.u64(Send.ptr_destinations);
+  const fdPointer = argument.u64(Send.ptr_fds);
+  caller.addRange(vecPointer, vecSize);
+  caller.addRange(handlePointer, nHandles * ID_SIZE);
+  caller.addRange(destinationPointer, nDestinations * ID_SIZE);
+  caller.addRange(fdPointer, nFds * INT_SIZE);
+  const complete = caller.readRanges(vecsRead) === end - vecsRead;
+  const readable = (offset: number, pointer: number, size: number): number =>
+    complete ? size : caller.read(offset, pointer, size);
+  const hasVecs = readable(vecsRead, vecPointer, vecSize) === vecSize;
+  if (caller.is32Bit && hasVecs) widenVecs(memory, vecsRead, nVecs);
+  return {
+    memory,
+    handles,
+    fds,
+    destinations,
+    hasVecs,
+    hasHandles: readable(handles, handlePointer, nHandles * ID_SIZE) === nHandles * ID_SIZE,
+    hasFds: readable(fds, fdPointer, nFds * INT_SIZE) === nFds * INT_SIZE,
+    readableDestinations: Math.floor(readable(destinations, destinationPointer, nDestinations * ID_SIZE) / ID_SIZE),
+  };
+}
+
+/** Turns the `struct iovec`s of a 32-bit program, from byte `start` on, into 64-bit ones from byte 0 on. */
+function widenVecs(memory: Bytes, start: number, count: number): void {
+  for (let i = 0; i < count; i++) {
+    const base = memory.u32(start + i * COMPAT_IOVEC_SIZE);
+    const length = memory.u32(start + i * COMPAT_IOVEC_SIZE + 4);
+    memory.setU64(i * IOVEC_SIZE, base);
+    memory.setU64(i * IOVEC_SIZE + 8, length);
+  }
+}
+
+/** The sum of the vectors' lengths, or a negative errno. */
+function payloadSize(memory: Bytes, nVecs: number): number {
+  let total = 0;
+  for (let i = 0; i < nVecs; i++) {
+    const base = memory.u64(i * IOVEC_SIZE);
+    const length = memory.u64(i * IOVEC_SIZE + 8);
+    if (memory.high32(i * IOVEC_SIZE + 8) >= SIGN_BIT) return -Errno.EMSGSIZE;
+    if (base + length > USER_SPACE_END) return -Errno.EFAULT;
+    if (total + length > MAX_PAYLOAD) return -Errno.EMSGSIZE;
+    total += length;
+  }
+  return total;
+}

@@ -1,0 +1,121 @@
+import type { Bytes } from '../bytes.js';
+import type { OpenFile } from '../device.js';
+import { Errno } from '../errno.js';
+import { processVmReadv, processVmWritev } from '../linux/memory.js';
+import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
+import { inspectDescriptor } from './descriptor.js';
+import { commandOf, pidNamespaceOf, processOf, systemCallOf } from './thread.js';
+
+/** The end of user space on x86-64 and arm64 with 47- and 48-bit addresses: no range a client names may reach past it. */
+export const USER_SPACE_END = 0x7fff_ffff_f000;
+
+/** Finds the open file behind an inode of our own mount. */
+export type FileLookup = (deviceMajor: number, deviceMinor: number, inode: number) => OpenFile | undefined;
+
+const MAX_RANGES = 4;
+const OUR_PID_NAMESPACE = pidNamespaceOf(process.pid);
+
+/**
+ * The thread that waits in the kernel for the call being handled: its memory, its descriptors, who it is.
+ *
+ * This is the only way from a device to a client. The thread cannot go away or be replaced by another one of the
+ * same id before the call is answered.
+ */
+export class Caller {
+  /** File system uid and gid, and thread id, as the daemon's namespaces see them. A tid of 0 is not visible here. */
+  uid = 0;
+  gid = 0;
+  tid = 0;
+  /** Whether it made the call through the 32-bit ABI. */
+  is32Bit = false;
+  private readonly lookup: FileLookup;
+  private scratch = new NativeBuffer(64 * 1024);
+  private readonly local = new NativeBuffer(IOVEC_SIZE);
+  private readonly remote = new NativeBuffer(IOVEC_SIZE * MAX_RANGES);
+  private nRanges = 0;
+  private rangesSize = 0;
+
+  constructor(lookup: FileLookup) {
+    this.lookup = lookup;
+  }
+
+  /** The process of the thread (its thread group id). */
+  get pid(): number {
+    return processOf(this.tid);
+  }
+
+  /** The name of its command, at most 15 bytes. */
+  get command(): string {
+    return commandOf(this.tid);
+  }
+
+  /** The number of the system call it is in, or -1 if that cannot be told. */
+  systemCall(): number {
+    return systemCallOf(this.tid);
+  }
+
+  /** Whether it sees the same processes as this one. */
+  isInOurPidNamespace(): boolean {
+    return pidNamespaceOf(this.tid) === OUR_PID_NAMESPACE;
+  }
+
+  /** Makes room for `size` bytes in the scratch memory that read() fills and write() empties. It holds until the next call. */
+  reserve(size: number): Bytes {
+    if (size > this.scratch.size) this.scratch = new NativeBuffer(2 ** Math.ceil(Math.log2(size)));
+    return this.scratch;
+  }
+
+  /** Copies `length` bytes at `address` to the scratch memory from byte `offset` on. Returns how many were readable. */
+  read(offset: number, address: number, length: number): number {
+    this.addRange(address, length);
+    return this.readRanges(offset);
+  }
+
+  /** Names one of up to four ranges for readRanges(). */
+  addRange(address: number, length: number): void {
+    this.remote.setIovec(this.nRanges++ * IOVEC_SIZE, address, length);
+    this.rangesSize += length;
+  }
+
+  /**
+   * Copies the ranges named since the last time, one after the other, to the scratch memory from byte `offset` on.
+   * Returns how many bytes there were before the first unreadable one.
+   */
+  readRanges(offset: number): number {
+    const count = this.nRanges;
+    const size = this.rangesSize;
+    this.nRanges = 0;
+    this.rangesSize = 0;
+    if (size === 0) return 0;
+    this.local.setIovec(0, this.scratch.address + offset, size);
+    return Math.max(0, processVmReadv(this.tid, this.local.address, 1, this.remote.address, count, 0));
+  }
+
+  /** Copies the first `length` bytes of the scratch memory to its memory. False is EFAULT, with part of it perhaps written. */
+  write(address: number, length: number): boolean {
+    if (length === 0) return true;
+    this.local.setIovec(0, this.scratch.address, length);
+    this.remote.setIovec(0, address, length);
+    return processVmWritev(this.tid, this.local.address, 1, this.remote.address, 1, 0) === length;
+  }
+
+  /**
+   * Copies `total` bytes to `target`, an address in this process, gathering them from ranges of its memory: the
+   * `count` entries of the `struct iovec` array in the scratch memory. False is EFAULT.
+   */
+  gather(target: number, total: number, count: number): boolean {
+    if (total === 0) return true;
+    this.local.setIovec(0, target, total);
+    return processVmReadv(this.tid, this.local.address, 1, this.scratch.address, count, 0) === total;
+  }
+
+  /**
+   * The open file of ours behind one of its descriptors: EBADF if that is not open, or open with O_PATH; EOPNOTSUPP if
+   * it is something else.
+   */
+  openFile(fd: number): OpenFile | Errno {
+    const found = inspectDescriptor(this.tid, fd);
+    if (found === undefined || found.isPath) return Errno.EBADF;
+    return this.lookup(found.deviceMajor, found.deviceMinor, found.inode) ?? Errno.EOPNOTSUPP;
+  }
+}

@@ -1,0 +1,33 @@
+#!/usr/bin/env node
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { ExpectedError } from '../expected-error.js';
+import { VERSION } from '../version.js';
+import { addDoctor } from './doctor.js';
+import { addIncludeDir } from './include-dir.js';
+import { addMount } from './mount.js';
+import { addStatus } from './status.js';
+import { addUmount } from './umount.js';
+
+const cli = yargs(hideBin(process.argv))
+  .scriptName('bus1fs')
+  .usage('$0 COMMAND\n\nServes /dev/bus1, the bus1 kernel message bus, from user space.')
+  .demandCommand(1, 'Say what to do.')
+  .recommendCommands()
+  .strict()
+  .version(VERSION)
+  .alias({ h: 'help', V: 'version' })
+  .wrap(Math.min(100, process.stdout.columns ?? 100))
+  .fail((message, error) => {
+    if (error) throw error;
+    throw new ExpectedError(`${message} See: bus1fs --help`);
+  });
+for (const add of [addMount, addUmount, addStatus, addDoctor, addIncludeDir]) add(cli);
+
+try {
+  await cli.parseAsync();
+} catch (error) {
+  if (!(error instanceof ExpectedError)) throw error;
+  console.error(`bus1fs: ${error.message}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,86 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fstatSync, openSync, readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import type { Argv } from 'yargs';
+import { ExpectedError } from '../expected-error.js';
+import { LOG_FORMATS, LOG_LEVELS } from '../log.js';
+import { supervise } from '../supervisor/supervisor.js';
+import { withDirectory } from './directory.js';
+
+const INT_MAX = 0x7fff_ffff;
+const LIMITS = ['max-slices', 'max-handles', 'max-inflight-bytes', 'max-inflight-fds'] as const;
+
+const limit = (describe: string, fallback: number) =>
+  ({ describe, type: 'number', default: fallback, requiresArg: true, group: 'Limits of each user:' }) as const;
+
+export const addMount = (cli: Argv): Argv =>
+  cli.command(
+    'mount [directory]',
+    'mount the device and serve it, in the foreground',
+    (args) =>
+      withDirectory(args)
+        .option('link', {
+          describe: 'a symlink to the device; --no-link for none',
+          type: 'string',
+          default: '/dev/bus1',
+          requiresArg: true,
+        })
+        .option('daemon', { describe: 'return once the device is usable', type: 'boolean', default: false })
+        .option('log-file', {
+          describe: 'where --daemon logs to',
+          type: 'string',
+          default: '/var/log/bus1fs.log',
+          requiresArg: true,
+        })
+        .option('log-level', { describe: 'the least that is logged', choices: LOG_LEVELS, default: 'info' as const })
+        .option('log-format', {
+          describe: 'pretty on a terminal and json elsewhere, unless given',
+          choices: LOG_FORMATS,
+        })
+        .option('max-slices', limit('messages received and not yet released, or waiting', 16384))
+        .option('max-handles', limit('handles, nodes included', 65536))
+        .option('max-inflight-bytes', limit('bytes sent and not yet received', 16 * 1024 * 1024))
+        .option('max-inflight-fds', limit('descriptors sent and not yet received', 4096))
+        .check((argv) => {
+          const wrong = LIMITS.find(
+            (name) => !(Number.isInteger(argv[name]) && argv[name] >= 0 && argv[name] <= INT_MAX),
+          );
+          if (wrong !== undefined) throw new ExpectedError(`--${wrong} takes a whole number from 0 to ${INT_MAX}`);
+          return true;
+        }),
+    async (argv) => {
+      if (argv.daemon) return daemonize(argv.logFile);
+      process.exitCode = await supervise({
+        directory: argv.directory,
+        link: (argv.link as string | false) || undefined,
+        limits: {
+          slices: argv.maxSlices,
+          handles: argv.maxHandles,
+          inflightBytes: argv.maxInflightBytes,
+          inflightFds: argv.maxInflightFds,
+        },
+        log: { level: argv.logLevel, format: argv.logFormat ?? (process.stderr.isTTY ? 'pretty' : 'json') },
+      });
+      // The signal handlers would keep an idle event loop alive.
+      process.exit();
+    },
+  );
+
+/**
+ * Starts the same command in a session of its own, with `logFile` for its standard error, and waits for its first
+ * line, which says that it is ready.
+ */
+async function daemonize(logFile: string): Promise<void> {
+  const log = openSync(logFile, 'a+', 0o640);
+  const { size } = fstatSync(log);
+  const args = process.argv.slice(1).filter((argument) => argument !== '--daemon');
+  const child = spawn(process.execPath, [...process.execArgv, ...args], {
+    detached: true,
+    stdio: ['ignore', 'pipe', log],
+  });
+  const line = await Promise.race([once(child.stdout as Readable, 'data'), once(child, 'exit').then(() => undefined)]);
+  if (line !== undefined) process.stdout.write(line[0] as Buffer);
+  else process.stderr.write(readFileSync(logFile).subarray(size));
+  process.exit(line !== undefined ? 0 : 1);
+}

@@ -1,0 +1,61 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Argv } from 'yargs';
+import { ExpectedError } from '../expected-error.js';
+import type { DaemonStatus } from '../status.js';
+import { findMount } from '../supervisor/mount-point.js';
+import { withDirectory } from './directory.js';
+import { formatTable } from './table.js';
+
+export const addStatus = (cli: Argv): Argv =>
+  cli.command(
+    'status [directory]',
+    'show the daemon and its peers',
+    (args) => withDirectory(args).option('json', { describe: 'print JSON', type: 'boolean', default: false }),
+    async (argv) => {
+      const directory = resolve(argv.directory);
+      findMount(directory);
+      const status = await readStatus(directory);
+      console.log(argv.json ? JSON.stringify(status, undefined, 2) : formatStatus(directory, status));
+    },
+  );
+
+/** Asks the daemon that serves `directory`. */
+export async function readStatus(directory: string): Promise<DaemonStatus> {
+  try {
+    return JSON.parse(await readFile(`${directory}/status`, 'utf8')) as DaemonStatus;
+  } catch (error) {
+    switch ((error as NodeJS.ErrnoException).code) {
+      case 'EACCES':
+        throw new ExpectedError('only root, in the pid namespace of the daemon, may ask for its status');
+      case 'ENOTCONN':
+      case 'ECONNABORTED':
+        throw new ExpectedError(`the bus1fs at ${directory} is dead; clear it with: bus1fs umount ${directory}`);
+      default:
+        throw error;
+    }
+  }
+}
+
+function formatStatus(directory: string, status: DaemonStatus): string {
+  const { counters, peers } = status.bus1;
+  const mebibytes = (status.memoryBytes / 2 ** 20).toFixed(1);
+  const rows = peers.map((peer) => [
+    peer.id,
+    peer.pid,
+    peer.command,
+    peer.uid,
+    peer.connected ? 'connected' : 'disconnected',
+    peer.nodes,
+    peer.handles,
+    peer.queued,
+    peer.used.slices,
+    peer.poolBytes,
+  ]);
+  const header = ['PEER', 'PID', 'COMMAND', 'UID', 'STATE', 'NODES', 'HANDLES', 'QUEUED', 'SLICES', 'BYTES'];
+  return [
+    `bus1fs ${status.version} at ${directory}/bus1, pid ${status.pid}, up ${status.uptimeSeconds} s, ${mebibytes} MiB`,
+    `${peers.length} peers now, ${counters.opened} opened; ${counters.ioctls} ioctls, ${counters.failed} of them failed`,
+    ...(peers.length > 0 ? ['', formatTable([header, ...rows])] : []),
+  ].join('\n');
+}

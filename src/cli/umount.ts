@@ -1,0 +1,30 @@
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Argv } from 'yargs';
+import { findMount, unmountAll } from '../supervisor/mount-point.js';
+import { withDirectory } from './directory.js';
+import { readStatus } from './status.js';
+
+const END_TIMEOUT_MS = 2000;
+
+export const addUmount = (cli: Argv): Argv =>
+  cli.command('umount [directory]', 'unmount and end the daemon', withDirectory, async (argv) => {
+    const directory = resolve(argv.directory);
+    findMount(directory);
+    const daemon = await readStatus(directory).then(
+      (status) => status.pid,
+      () => undefined, // a dead mount has no daemon to wait for
+    );
+    unmountAll(directory);
+    if (daemon !== undefined) await waitForEnd(daemon);
+  });
+
+async function waitForEnd(pid: number): Promise<void> {
+  for (const deadline = Date.now() + END_TIMEOUT_MS; Date.now() < deadline; await sleep(10)) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return;
+    }
+  }
+}

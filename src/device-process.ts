@@ -1,0 +1,44 @@
+import { Bus1Device } from './bus1/device.js';
+import { Connection } from './fuse/connection.js';
+import { Session } from './fuse/session.js';
+import type { Tree, TreeEntry } from './fuse/tree.js';
+import { PR_SET_PDEATHSIG, prctl } from './linux/process.js';
+import { createLogger } from './log.js';
+import type { DaemonStatus } from './status.js';
+import { type DeviceConfig, FUSE_FD } from './supervisor/device-config.js';
+import { VERSION } from './version.js';
+
+/*
+ * The device process: one blocking loop on its main thread, ended by the unmount. It must never touch the mount it
+ * serves, and it dies with its supervisor, since nobody else would unmount after it.
+ */
+
+const SIGKILL = 9;
+const config = JSON.parse(process.argv[2] ?? '') as DeviceConfig;
+// Ctrl-C and service managers signal the whole group; the supervisor ends this process, by unmounting.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+
+const log = createLogger('bus1fs-device', config.log);
+const startedAt = Date.now();
+const bus1 = new Bus1Device(config.limits);
+
+const status = {
+  content: (): string => {
+    const report: DaemonStatus = {
+      version: VERSION,
+      pid: process.ppid,
+      devicePid: process.pid,
+      uptimeSeconds: Math.round((Date.now() - startedAt) / 1000),
+      memoryBytes: process.memoryUsage.rss(),
+      bus1: bus1.status(),
+    };
+    return `${JSON.stringify(report)}\n`;
+  },
+};
+
+const tree: Tree = new Map<string, TreeEntry>([
+  ['bus1', bus1],
+  ['status', status],
+]);
+new Session(new Connection(FUSE_FD), tree, config.deviceNumber, log).run();

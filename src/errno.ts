@@ -1,0 +1,33 @@
+/** Linux errno numbers that cross a room's door, as positive values; 0 means success. */
+export const Errno = {
+  OK: 0,
+  EPERM: 1,
+  ENOENT: 2,
+  ESRCH: 3,
+  EINTR: 4,
+  EIO: 5,
+  ENXIO: 6,
+  EBADF: 9,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EFAULT: 14,
+  EBUSY: 16,
+  ENODEV: 19,
+  EINVAL: 22,
+  EMFILE: 24,
+  ENOTTY: 25,
+  ERANGE: 34,
+  ENOSYS: 38,
+  EXFULL: 54,
+  EREMOTE: 66,
+  ENOTUNIQ: 76,
+  EMSGSIZE: 90,
+  EOPNOTSUPP: 95,
+  ENOTCONN: 107,
+  ESHUTDOWN: 108,
+  ESTALE: 116,
+  EDQUOT: 122,
+} as const;
+
+export type Errno = (typeof Errno)[keyof typeof Errno];

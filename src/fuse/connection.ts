@@ -1,0 +1,80 @@
+import { Errno } from '../errno.js';
+import { ioctl, read, write } from '../linux/file.js';
+import { errno } from '../linux/libc.js';
+import { NativeBuffer } from '../linux/native-buffer.js';
+import {
+  BackingMap,
+  FUSE_DEV_IOC_BACKING_CLOSE,
+  FUSE_DEV_IOC_BACKING_OPEN,
+  FUSE_NOTIFY_POLL,
+  NotifyPollWakeupOut,
+  OutHeader,
+  READ_BUFFER,
+} from './abi.js';
+
+/** One poll handle, a `u64` of the kernel's, as two halves that need no arithmetic. */
+export interface PollHandle {
+  low: number;
+  high: number;
+}
+
+/** The kernel's end of the mount: requests in, replies and notifications out, one after the other. */
+export class Connection {
+  /** The request being handled. */
+  readonly request = new NativeBuffer(READ_BUFFER);
+  private readonly fd: number;
+  private readonly notification = new NativeBuffer(NotifyPollWakeupOut.sizeof);
+  private readonly backing = new NativeBuffer(BackingMap.sizeof);
+
+  /** `fd` is /dev/fuse, mounted. */
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  /** Waits for the next request. False when the file system was unmounted. */
+  receive(): boolean {
+    for (;;) {
+      if (read(this.fd, this.request.address, READ_BUFFER) > 0) return true;
+      const error = errno();
+      if (error === Errno.ENODEV) return false;
+      // ENOENT: the request was interrupted before it could be read.
+      if (error !== Errno.EINTR && error !== Errno.ENOENT && error !== Errno.EAGAIN) {
+        throw new Error(`reading /dev/fuse failed with errno ${error}`);
+      }
+    }
+  }
+
+  /** Sends `length` bytes, a complete reply or notification. ENOENT means nobody waits for it any more. */
+  send(address: number, length: number): void {
+    if (write(this.fd, address, length) === length) return;
+    const error = errno();
+    if (error !== Errno.ENOENT && error !== Errno.ENODEV) {
+      throw new Error(`the kernel refused a FUSE reply with errno ${error}`);
+    }
+  }
+
+  /** Makes the kernel poll an open file again. */
+  notifyPoll(handle: PollHandle): void {
+    const out = this.notification;
+    out.setU32(OutHeader.len, NotifyPollWakeupOut.sizeof);
+    out.setI32(OutHeader.error, FUSE_NOTIFY_POLL);
+    out.setU64(OutHeader.unique, 0);
+    out.setU32(NotifyPollWakeupOut.kh, handle.low);
+    out.setU32(NotifyPollWakeupOut.kh + 4, handle.high);
+    this.send(out.address, NotifyPollWakeupOut.sizeof);
+  }
+
+  /** Registers a file whose pages the kernel maps instead of ours. Returns its backing id, or a negative errno. */
+  openBacking(fd: number): number {
+    this.backing.setI32(BackingMap.fd, fd);
+    this.backing.setU32(BackingMap.flags, 0);
+    this.backing.setU64(BackingMap.padding, 0);
+    const id = ioctl(this.fd, FUSE_DEV_IOC_BACKING_OPEN, this.backing.address);
+    return id < 0 ? -errno() : id;
+  }
+
+  closeBacking(id: number): void {
+    this.backing.setI32(0, id);
+    ioctl(this.fd, FUSE_DEV_IOC_BACKING_CLOSE, this.backing.address);
+  }
+}

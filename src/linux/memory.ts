@@ -1,0 +1,92 @@
+import { close } from './file.js';
+import { bind, errno } from './libc.js';
+import { IOVEC_SIZE, NativeBuffer } from './native-buffer.js';
+
+const memfdCreate = bind('int memfd_create(const char *name, unsigned int flags)');
+const ftruncate = bind('int ftruncate(int fd, int64_t length)');
+const fcntl = bind('int fcntl(int fd, int command, unsigned long argument)');
+const mmap = bind('intptr_t mmap(uintptr_t address, size_t length, int prot, int flags, int fd, int64_t offset)');
+const munmap = bind('int munmap(uintptr_t address, size_t length)');
+const madvise = bind('int madvise(uintptr_t address, size_t length, int advice)');
+
+/** Copies from the memory of another process. Returns the number of bytes copied, less than asked for at a fault, or -1. */
+export const processVmReadv = bind(
+  'int64_t process_vm_readv(int pid, uintptr_t local, unsigned long nLocal, uintptr_t remote, unsigned long nRemote, unsigned long flags)',
+);
+/** Copies to the memory of another process. Returns the number of bytes copied, less than asked for at a fault, or -1. */
+export const processVmWritev = bind(
+  'int64_t process_vm_writev(int pid, uintptr_t local, unsigned long nLocal, uintptr_t remote, unsigned long nRemote, unsigned long flags)',
+);
+
+export const PAGE_SIZE = 4096;
+
+const MFD_CLOEXEC = 1;
+const MFD_ALLOW_SEALING = 2;
+const F_ADD_SEALS = 1033;
+const F_SEAL_SEAL = 1;
+const F_SEAL_SHRINK = 2;
+const F_SEAL_GROW = 4;
+const OWN_PID = process.pid;
+const copyVectors = new NativeBuffer(2 * IOVEC_SIZE);
+
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+const MADV_REMOVE = 9;
+
+/**
+ * Sparse shared memory, mapped here and, through `fd`, wherever else it is needed.
+ *
+ * Its size is sealed: whoever gets hold of the descriptor cannot shrink it under this mapping.
+ */
+export class SharedMemory {
+  readonly address: number;
+  readonly size: number;
+  /** Open until closeFd(); the mapping does not need it. */
+  readonly fd: number;
+
+  private constructor(fd: number, address: number, size: number) {
+    this.fd = fd;
+    this.address = address;
+    this.size = size;
+  }
+
+  /** Returns undefined when the system is out of descriptors, mappings or memory; errno() tells which. */
+  static create(name: string, size: number): SharedMemory | undefined {
+    const fd = memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0) return undefined;
+    if (ftruncate(fd, size) === 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW) === 0) {
+      const address = mmap(0, size, PROT_READ_WRITE, MAP_SHARED, fd, 0);
+      if (address !== -1) return new SharedMemory(fd, address, size);
+    }
+    const cause = errno();
+    close(fd);
+    if (cause === 0) throw new Error('memfd setup failed without an errno');
+    return undefined;
+  }
+
+  closeFd(): void {
+    close(this.fd);
+  }
+
+  /**
+   * Copies the first `length` bytes of a buffer to `offset`. By a system call, since a plain store would end the process
+   * with SIGBUS where the system has no page to give. False then.
+   */
+  write(offset: number, from: NativeBuffer, length: number): boolean {
+    copyVectors.setIovec(0, from.address, length);
+    copyVectors.setIovec(IOVEC_SIZE, this.address + offset, length);
+    const { address } = copyVectors;
+    return processVmWritev(OWN_PID, address, 1, address + IOVEC_SIZE, 1, 0) === length;
+  }
+
+  /** Gives the whole pages of [start, end) back to the system; they read as zeros afterwards. */
+  discard(start: number, end: number): void {
+    const first = Math.ceil(start / PAGE_SIZE) * PAGE_SIZE;
+    const last = Math.floor(end / PAGE_SIZE) * PAGE_SIZE;
+    if (first < last) madvise(this.address + first, last - first, MADV_REMOVE);
+  }
+
+  unmap(): void {
+    munmap(this.address, this.size);
+  }
+}

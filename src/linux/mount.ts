@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs';
+import { bind, errno } from './libc.js';
+
+const mountCall = bind(
+  'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
+) as unknown as (source: string, target: string, type: string, flags: number, data: string) => number;
+const umount2 = bind('int umount2(const char *target, int flags)') as unknown as (
+  target: string,
+  flags: number,
+) => number;
+
+export const MS_NOSUID = 2;
+export const MS_NODEV = 4;
+export const MS_NOEXEC = 8;
+export const MNT_FORCE = 1;
+export const MNT_DETACH = 2;
+
+/** mount(2). Returns 0 or an errno. */
+export const mount = (source: string, target: string, type: string, flags: number, data: string): number =>
+  mountCall(source, target, type, flags, data) === 0 ? 0 : errno();
+
+/** umount2(2). Returns 0 or an errno. */
+export const unmount = (target: string, flags: number): number => (umount2(target, flags) === 0 ? 0 : errno());
+
+export interface MountEntry {
+  readonly deviceMajor: number;
+  readonly deviceMinor: number;
+  readonly mountPoint: string;
+  readonly type: string;
+  readonly source: string;
+}
+
+const decodeOctal = (field: string): string =>
+  field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+
+/** The mounts this process sees, oldest first, from /proc/self/mountinfo (proc(5)). */
+export function mounts(): MountEntry[] {
+  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter(Boolean);
+  return lines.map((line) => {
+    const [head = '', tail = ''] = line.split(' - ', 2);
+    const [, , device = '0:0', , mountPoint = ''] = head.split(' ');
+    const [type = '', source = ''] = tail.split(' ');
+    const [major, minor] = device.split(':').map(Number);
+    return {
+      deviceMajor: major ?? 0,
+      deviceMinor: minor ?? 0,
+      mountPoint: decodeOctal(mountPoint),
+      type,
+      source: decodeOctal(source),
+    };
+  });
+}
+
+/** The topmost mount at exactly this absolute path, if any. */
+export const mountAt = (path: string): MountEntry | undefined =>
+  mounts().findLast((entry) => entry.mountPoint === path);

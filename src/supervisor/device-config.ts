@@ -1,0 +1,17 @@
+import type { LogOptions } from '../log.js';
+
+/** The descriptor on which the device process finds /dev/fuse, mounted. */
+export const FUSE_FD = 3;
+
+/** What the supervisor tells the device process, as its only argument, in JSON. */
+export interface DeviceConfig {
+  /** st_dev of the mount. */
+  readonly deviceNumber: { readonly major: number; readonly minor: number };
+  readonly limits: {
+    readonly slices: number;
+    readonly handles: number;
+    readonly inflightBytes: number;
+    readonly inflightFds: number;
+  };
+  readonly log: LogOptions;
+}

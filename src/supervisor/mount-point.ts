@@ -1,0 +1,77 @@
+import { lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { ExpectedError } from '../expected-error.js';
+import { MNT_DETACH, MNT_FORCE, type MountEntry, mountAt, unmount } from '../linux/mount.js';
+
+export const FILE_SYSTEM_TYPE = 'fuse.bus1fs';
+
+const LIVENESS_TIMEOUT_MS = 2000;
+
+/**
+ * Makes `directory` ready to be mounted on: creates it, clears dead mounts of ours there and tells `onCleared`. Refuses
+ * to cover anything else: a living mount, somebody else's mount, or files.
+ */
+export async function prepareMountPoint(directory: string, onCleared: () => void): Promise<void> {
+  for (let entry = mountAt(directory); entry?.type === FILE_SYSTEM_TYPE; entry = mountAt(directory)) {
+    if (await isAlive(directory)) {
+      throw new ExpectedError(`bus1fs is mounted at ${directory} already; end it with: bus1fs umount ${directory}`);
+    }
+    unmountAll(directory);
+    onCleared();
+  }
+  const other = mountAt(directory);
+  if (other !== undefined) {
+    throw new ExpectedError(`${directory} is a mount point of type ${other.type} already; choose another directory`);
+  }
+  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  if (!statSync(directory).isDirectory()) throw new ExpectedError(`${directory} is not a directory`);
+  const [name] = readdirSync(directory);
+  if (name !== undefined) {
+    throw new ExpectedError(
+      `${directory} is not empty (it holds ${name}) and mounting would hide that; choose another directory`,
+    );
+  }
+}
+
+/** Whether somebody answers for a mount. A dead one says ENOTCONN at once; one that hangs is taken for alive. */
+async function isAlive(directory: string): Promise<boolean> {
+  const timeout = new Promise<boolean>((resolve) => setTimeout(resolve, LIVENESS_TIMEOUT_MS, true).unref());
+  const answer = stat(`${directory}/bus1`).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => error.code !== 'ENOTCONN' && error.code !== 'ECONNABORTED',
+  );
+  return Promise.race([answer, timeout]);
+}
+
+/** Our mount at `directory`, or an error that says what is there instead. */
+export function findMount(directory: string): MountEntry {
+  const entry = mountAt(directory);
+  if (entry?.type === FILE_SYSTEM_TYPE) return entry;
+  throw new ExpectedError(`no bus1fs is mounted at ${directory}`);
+}
+
+/** Ends the connection, so that nobody waits any longer, then takes the mount away even where it is in use. */
+export function unmountAll(directory: string): void {
+  unmount(directory, MNT_FORCE);
+  unmount(directory, MNT_DETACH);
+}
+
+/** Points `link` to `device`. Returns false, and leaves it alone, if something that is not ours is there. */
+export function createLink(link: string, device: string): boolean {
+  if (isOurLink(link, device)) return true;
+  if (lstatSync(link, { throwIfNoEntry: false }) !== undefined) return false;
+  symlinkSync(device, link);
+  return true;
+}
+
+export function removeLink(link: string, device: string): void {
+  if (isOurLink(link, device)) rmSync(link);
+}
+
+function isOurLink(link: string, device: string): boolean {
+  try {
+    return readlinkSync(link) === device;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,131 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Logger } from 'pino';
+import { Errno } from '../errno.js';
+import { ExpectedError, messageOf } from '../expected-error.js';
+import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, mountAt } from '../linux/mount.js';
+import { sendDatagram } from '../linux/socket.js';
+import { createLogger } from '../log.js';
+import type { DeviceConfig } from './device-config.js';
+import { createLink, FILE_SYSTEM_TYPE, prepareMountPoint, removeLink, unmountAll } from './mount-point.js';
+
+export interface SupervisorOptions {
+  readonly directory: string;
+  /** Where to put a symlink to the device, if anywhere. */
+  readonly link: string | undefined;
+  readonly limits: DeviceConfig['limits'];
+  readonly log: DeviceConfig['log'];
+}
+
+/** Why serving ended. */
+interface End {
+  readonly wanted: boolean;
+  readonly why: string;
+}
+
+/** How long the device process may take to notice the unmount before it is killed. */
+const END_TIMEOUT_MS = 500;
+const DEVICE_PROCESS = fileURLToPath(new URL('../device-process.js', import.meta.url));
+
+/**
+ * Mounts, serves until SIGTERM, SIGINT or an unmount, and takes everything back. Resolves to the exit status: 0 after
+ * a wanted end, 1 if the device process died.
+ */
+export async function supervise(options: SupervisorOptions): Promise<number> {
+  const log = createLogger('bus1fs', options.log);
+  const directory = resolve(options.directory);
+  const device = `${directory}/bus1`;
+  const link = options.link === undefined ? undefined : resolve(options.link);
+  await prepareMountPoint(directory, () => log.warn({ directory }, 'cleared a dead bus1fs mount'));
+
+  const child = start(directory, options);
+  const ended = new Promise<End>((end) => {
+    child.once('exit', (code, signal) => end(deviceEnd(code, signal)));
+    child.once('error', (error) => end({ wanted: false, why: error.message }));
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => end({ wanted: true, why: signal }));
+  });
+  try {
+    await Promise.race([makeUsable(directory, device, link, log), ended]);
+    const { wanted, why } = await ended;
+    if (wanted) log.info({ directory, why }, 'ending');
+    else log.error({ directory, why }, 'the device process died');
+    return wanted ? 0 : 1;
+  } finally {
+    notifyManager('STOPPING=1');
+    unmountAll(directory);
+    if (link !== undefined) removeLink(link, device);
+    await waitForExit(child);
+  }
+}
+
+/** Mounts and starts the process that serves the mount; only that one keeps /dev/fuse open. */
+function start(directory: string, { limits, log }: SupervisorOptions): ChildProcess {
+  const fuse = openFuse();
+  try {
+    const data = `fd=${fuse},rootmode=40755,user_id=0,group_id=0,allow_other,default_permissions`;
+    const error = mount('bus1fs', directory, FILE_SYSTEM_TYPE, MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
+    if (error === Errno.EPERM)
+      throw new ExpectedError('mounting needs CAP_SYS_ADMIN; run as root, and see: bus1fs doctor');
+    if (error !== 0) throw new ExpectedError(`mounting on ${directory} failed with errno ${error}; see: bus1fs doctor`);
+    const entry = mountAt(directory);
+    const config: DeviceConfig = {
+      deviceNumber: { major: entry?.deviceMajor ?? 0, minor: entry?.deviceMinor ?? 0 },
+      limits,
+      log,
+    };
+    return spawn(
+      process.execPath,
+      [...process.execArgv, '--enable-source-maps', DEVICE_PROCESS, JSON.stringify(config)],
+      {
+        stdio: ['ignore', 'ignore', 'inherit', fuse],
+      },
+    );
+  } finally {
+    closeSync(fuse);
+  }
+}
+
+function openFuse(): number {
+  try {
+    return openSync('/dev/fuse', 'r+');
+  } catch (error) {
+    throw new ExpectedError(`cannot open /dev/fuse: ${messageOf(error)}; see: bus1fs doctor`);
+  }
+}
+
+/** Resolves when clients can use the device and everybody who waits for that was told. */
+async function makeUsable(directory: string, device: string, link: string | undefined, log: Logger): Promise<void> {
+  try {
+    // This very first open also teaches the kernel that closing needs no FLUSH.
+    const handle = await open(device, 'r+');
+    await handle.close();
+  } catch (error) {
+    throw new ExpectedError(`the device cannot be opened: ${messageOf(error)}; see: bus1fs doctor`);
+  }
+  if (link !== undefined && !createLink(link, device)) {
+    log.warn({ link }, 'left alone what is there and is not ours; clients find the device in the mount only');
+  }
+  log.info({ directory, link }, 'mounted');
+  console.log(`bus1fs ready: ${device}`);
+  notifyManager('READY=1');
+}
+
+/** Tells systemd, if it started us and wants to know (sd_notify(3)). */
+function notifyManager(state: string): void {
+  const socket = process.env['NOTIFY_SOCKET'];
+  if (socket !== undefined) sendDatagram(socket, state);
+}
+
+/** The loop of the device process ends by itself, with status 0, when somebody unmounts. */
+const deviceEnd = (code: number | null, signal: NodeJS.Signals | null): End =>
+  code === 0 ? { wanted: true, why: 'unmounted' } : { wanted: false, why: signal ?? `exit status ${code}` };
+
+async function waitForExit(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  const timer = setTimeout(() => child.kill('SIGKILL'), END_TIMEOUT_MS);
+  await new Promise((exited) => child.once('exit', exited));
+  clearTimeout(timer);
+}

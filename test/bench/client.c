@@ -1,0 +1,170 @@
+/*
+ * Times operations on a bus1 device, or the floor, or a socket pair, in one process. Prints the median of the rounds in
+ * nanoseconds per operation.
+ *
+ *   client floor FILE            an ioctl of 32 bytes on the floor
+ *   client query DEVICE          PEER_QUERY
+ *   client send DEVICE BYTES N   SEND of so many bytes to N peers; receiving is not timed
+ *   client cycle DEVICE BYTES N  the same, and RECV and SLICE_RELEASE on each
+ *   client open DEVICE           open and close
+ *   client socket BYTES N        send and recv over N SOCK_SEQPACKET pairs
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/bus1.h>
+
+enum { MAX_PEERS = 1024, ROUNDS = 9 };
+
+static int sender, peers[MAX_PEERS], sockets[MAX_PEERS][2];
+static __u64 handles[MAX_PEERS];
+static size_t n_peers = 1, n_bytes;
+static char *payload, *sink;
+static double timed;
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1e9 + t.tv_nsec;
+}
+
+static void check(int result, const char *what)
+{
+	if (result < 0) err(1, "%s", what);
+}
+
+static void query(void)
+{
+	struct bus1_cmd_peer_reset query = { 0 };
+	double start = now();
+	check(ioctl(sender, BUS1_CMD_PEER_QUERY, &query), "PEER_QUERY");
+	timed += now() - start;
+}
+
+static void send_once(void)
+{
+	struct iovec vec = { payload, n_bytes };
+	struct bus1_cmd_send send = {
+		.ptr_destinations = (unsigned long)handles, .n_destinations = n_peers,
+		.ptr_vecs = (unsigned long)&vec, .n_vecs = n_bytes ? 1 : 0,
+	};
+	check(ioctl(sender, BUS1_CMD_SEND, &send), "SEND");
+}
+
+static void receive_all(void)
+{
+	for (size_t i = 0; i < n_peers; i++) {
+		struct bus1_cmd_recv recv = { .max_offset = -1 };
+		check(ioctl(peers[i], BUS1_CMD_RECV, &recv), "RECV");
+		check(ioctl(peers[i], BUS1_CMD_SLICE_RELEASE, &recv.msg.offset), "SLICE_RELEASE");
+	}
+}
+
+static void send_only(void)
+{
+	double start = now();
+	send_once();
+	timed += now() - start;
+	receive_all();
+}
+
+static void cycle(void)
+{
+	double start = now();
+	send_once();
+	receive_all();
+	timed += now() - start;
+}
+
+static void socket_cycle(void)
+{
+	double start = now();
+	for (size_t i = 0; i < n_peers; i++) {
+		check(send(sockets[i][0], payload, n_bytes, 0), "send");
+		check(recv(sockets[i][1], sink, n_bytes, 0), "recv");
+	}
+	timed += now() - start;
+}
+
+static const char *device;
+
+static void open_close(void)
+{
+	double start = now();
+	int fd = open(device, O_RDWR | O_CLOEXEC);
+	check(fd, device);
+	close(fd);
+	timed += now() - start;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static void measure(void (*operation)(void))
+{
+	double rounds[ROUNDS], per_round = 30e6;
+	for (int i = 0; i < 300; i++) operation();
+	for (int r = 0; r < ROUNDS; r++) {
+		long count = 0;
+		timed = 0;
+		for (double end = now() + per_round; now() < end || count < 5; count++) operation();
+		rounds[r] = timed / count;
+	}
+	qsort(rounds, ROUNDS, sizeof *rounds, by_value);
+	printf("%.0f\n", rounds[ROUNDS / 2]);
+}
+
+static void make_peers(void)
+{
+	for (size_t i = 0; i < n_peers; i++) {
+		struct bus1_cmd_handle_transfer transfer = { .src_handle = 8, .dst_fd = sender };
+		check(peers[i] = open(device, O_RDWR | O_CLOEXEC), device);
+		check(ioctl(peers[i], BUS1_CMD_HANDLE_TRANSFER, &transfer), "HANDLE_TRANSFER");
+		handles[i] = transfer.dst_handle;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const char *mode = argc > 1 ? argv[1] : "";
+	int is_socket = !strcmp(mode, "socket"), at = is_socket ? 2 : 3;
+	if (argc < 3) errx(2, "usage: see the head of client.c");
+	device = argv[2];
+	if (argc > at) n_bytes = strtoul(argv[at], NULL, 0);
+	if (argc > at + 1) n_peers = strtoul(argv[at + 1], NULL, 0);
+	if (n_peers > MAX_PEERS) errx(2, "at most %d peers", MAX_PEERS);
+	payload = malloc(n_bytes + 1);
+	sink = malloc(n_bytes + 1);
+	memset(payload, 'x', n_bytes);
+	if (is_socket) {
+		for (size_t i = 0; i < n_peers; i++) {
+			int size = 4 << 20;
+			check(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets[i]), "socketpair");
+			setsockopt(sockets[i][0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+		}
+		measure(socket_cycle);
+		return 0;
+	}
+	check(sender = open(device, O_RDWR | O_CLOEXEC), device);
+	if (!strcmp(mode, "floor") || !strcmp(mode, "query")) measure(query);
+	else if (!strcmp(mode, "open")) measure(open_close);
+	else {
+		make_peers();
+		measure(!strcmp(mode, "send") ? send_only : cycle);
+	}
+	return 0;
+}

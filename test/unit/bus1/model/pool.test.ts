@@ -1,0 +1,94 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { POOL_SIZE, Pool, type Slice } from '../../../../src/bus1/model/pool.js';
+
+const MIB = 1 << 20;
+
+class Memory {
+  readonly address = 0;
+  readonly discarded: [number, number][] = [];
+  discard(start: number, end: number): void {
+    this.discarded.push([start, end]);
+  }
+}
+
+const allocate = (pool: Pool, size: number): Slice => {
+  const slice = pool.allocate(size);
+  if (slice === undefined) throw new Error(`no room for ${size}`);
+  return slice;
+};
+
+describe('Pool', () => {
+  test('takes the smallest free block that fits, at its low end', () => {
+    const pool = new Pool(new Memory());
+    const slices = [64, 8, 32, 8, 128, 8].map((size) => allocate(pool, size));
+    for (const i of [0, 2, 4]) pool.release(slices[i] as Slice);
+    expect(allocate(pool, 32).offset).toBe(72);
+    expect(allocate(pool, 40).offset).toBe(0);
+    expect(allocate(pool, 24).offset).toBe(40);
+    expect(allocate(pool, 104).offset).toBe(112);
+    expect(allocate(pool, 1000).offset).toBe(248);
+  });
+
+  test('is one block again once everything is freed', () => {
+    const pool = new Pool(new Memory());
+    const slices = [8, 16, 24].map((size) => allocate(pool, size));
+    expect(pool.allocate(POOL_SIZE)).toBeUndefined();
+    for (const slice of slices) pool.release(slice);
+    expect(allocate(pool, POOL_SIZE).offset).toBe(0);
+    expect(pool.allocate(8)).toBeUndefined();
+  });
+
+  test('keeps a little memory warm and gives the rest back', () => {
+    const memory = new Memory();
+    const pool = new Pool(memory);
+    for (let i = 0; i < 3; i++) pool.release(allocate(pool, MIB));
+    expect(memory.discarded).toEqual([]);
+    pool.release(allocate(pool, 64 * MIB));
+    expect(memory.discarded).toEqual([[2 * MIB, 64 * MIB]]);
+  });
+
+  test('slices never overlap, the fit is the best one, and all of it comes back', () => {
+    const operation = fc.oneof(
+      fc.record({ size: fc.integer({ min: 1, max: 64 }).map((n) => n * 8) }),
+      fc.record({ size: fc.integer({ min: 1, max: POOL_SIZE / 8 }).map((n) => n * 8) }),
+      fc.record({ release: fc.nat() }),
+    );
+    fc.assert(
+      fc.property(fc.array(operation, { maxLength: 200 }), (operations) => {
+        const pool = new Pool(new Memory());
+        const live: Slice[] = [];
+        for (const step of operations) {
+          if ('size' in step) {
+            const gaps = gapsBetween(live).filter((gap) => gap.size >= step.size);
+            const best = Math.min(...gaps.map((gap) => gap.size));
+            const slice = pool.allocate(step.size);
+            expect(slice === undefined).toBe(gaps.length === 0);
+            if (slice === undefined) continue;
+            expect(slice.size).toBe(step.size);
+            expect(gaps.filter((gap) => gap.size === best).map((gap) => gap.offset)).toContain(slice.offset);
+            live.push(slice);
+          } else if (live.length > 0) {
+            pool.release(live.splice(step.release % live.length, 1)[0] as Slice);
+          }
+          expect(pool.usedBytes).toBe(live.reduce((sum, slice) => sum + slice.size, 0));
+        }
+        for (const slice of live) pool.release(slice);
+        expect(pool.allocate(POOL_SIZE)?.offset).toBe(0);
+      }),
+    );
+  });
+});
+
+/** The free ranges around slices, found the slow way; throws if two slices overlap. */
+function gapsBetween(slices: readonly Slice[]): { offset: number; size: number }[] {
+  const gaps = [];
+  let end = 0;
+  for (const slice of [...slices].sort((a, b) => a.offset - b.offset)) {
+    if (slice.offset < end) throw new Error(`slices overlap at ${slice.offset}`);
+    if (slice.offset > end) gaps.push({ offset: end, size: slice.offset - end });
+    end = slice.offset + slice.size;
+  }
+  if (end < POOL_SIZE) gaps.push({ offset: end, size: POOL_SIZE - end });
+  return gaps;
+}
