@@ -7,6 +7,7 @@
  *   client send DEVICE BYTES N   SEND of so many bytes to N peers; receiving is not timed
  *   client cycle DEVICE BYTES N  the same, and RECV and SLICE_RELEASE on each
  *   client open DEVICE           open and close
+ *   client idle DEVICE N         opens N peers, says "ready" and waits for a signal
  *   client socket BYTES N        send and recv over N SOCK_SEQPACKET pairs
  */
 #define _GNU_SOURCE
@@ -138,6 +139,16 @@ static void make_peers(void)
 	}
 }
 
+static void idle(size_t n)
+{
+	struct rlimit limit = { n + 100, n + 100 };
+	check(setrlimit(RLIMIT_NOFILE, &limit), "RLIMIT_NOFILE");
+	while (n--) check(open(device, O_RDWR | O_CLOEXEC), device);
+	puts("ready");
+	fflush(stdout);
+	pause();
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
@@ -146,6 +157,7 @@ int main(int argc, char **argv)
 	device = argv[2];
 	if (argc > at) n_bytes = strtoul(argv[at], NULL, 0);
 	if (argc > at + 1) n_peers = strtoul(argv[at + 1], NULL, 0);
+	if (!strcmp(mode, "idle")) idle(n_bytes);
 	if (n_peers > MAX_PEERS) errx(2, "at most %d peers", MAX_PEERS);
 	payload = malloc(n_bytes + 1);
 	sink = malloc(n_bytes + 1);

@@ -57,7 +57,7 @@ static void serve(char *request)
 	}
 	case FUSE_IOCTL: {
 		struct fuse_ioctl_in *ioctl = (void *)body;
-		struct { struct fuse_ioctl_out head; char data[256]; } out = { { 0 } };
+		struct { struct fuse_ioctl_out head; char data[256]; } out = { .data = "" };
 		memcpy(out.data, ioctl + 1, ioctl->in_size);
 		reply(in, 0, &out, sizeof out.head + ioctl->out_size);
 		return;

@@ -46,24 +46,43 @@ export class Daemon {
   log = '';
   private readonly ended: Promise<unknown>;
 
-  private constructor(directory: string, args: readonly string[], nodeArgs: readonly string[]) {
+  private constructor(
+    directory: string,
+    args: readonly string[],
+    nodeArgs: readonly string[],
+    prefix: readonly string[],
+  ) {
     this.directory = directory;
     // setpriv ends the daemon when this process dies, however it does.
     const node = [process.execPath, ...nodeArgs, CLI, 'mount', directory, ...args];
-    this.process = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...node], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.process = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...prefix, ...node], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.process.stderr.on('data', (data: Buffer) => {
       this.log += data.toString();
     });
     this.ended = once(this.process, 'exit');
   }
 
-  /** Mounts on a temporary directory, without a link unless `args` say otherwise. */
-  static async start(args: readonly string[] = ['--no-link'], nodeArgs: readonly string[] = []): Promise<Daemon> {
-    return Daemon.startAt(mkdtempSync(join(tmpdir(), 'bus1fs-test-')), args, nodeArgs);
+  /**
+   * Mounts on a temporary directory, without a link unless `args` say otherwise; node itself takes `nodeArgs`, and
+   * `prefix` is a command that runs the whole.
+   */
+  static start(
+    args: readonly string[] = ['--no-link'],
+    nodeArgs: readonly string[] = [],
+    prefix: readonly string[] = [],
+  ): Promise<Daemon> {
+    return Daemon.startAt(mkdtempSync(join(tmpdir(), 'bus1fs-test-')), args, nodeArgs, prefix);
   }
 
-  static async startAt(directory: string, args: readonly string[] = ['--no-link'], nodeArgs: readonly string[] = []) {
-    const daemon = new Daemon(directory, args, nodeArgs);
+  static async startAt(
+    directory: string,
+    args: readonly string[] = ['--no-link'],
+    nodeArgs: readonly string[] = [],
+    prefix: readonly string[] = [],
+  ): Promise<Daemon> {
+    const daemon = new Daemon(directory, args, nodeArgs, prefix);
     const ready = once(daemon.process.stdout, 'data').then(([line]) => String(line));
     const line = await Promise.race([
       ready,

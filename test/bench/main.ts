@@ -1,0 +1,126 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { formatTable } from '../../src/cli/table.js';
+import type { DaemonStatus } from '../../src/status.js';
+import { bus1fs, Daemon, run } from '../support/bus1fs.js';
+import { compiler } from '../support/compile.js';
+
+/*
+ * The inner view: what each operation costs beside the least a FUSE server can do. Absolute times depend on the machine
+ * and its mood, so all rows are measured in turn, several times over, in one run; look at the ratios.
+ *
+ *   npm run bench [-- ROUNDS]
+ */
+
+const ROUNDS = Number(process.argv[2] ?? 5);
+const CPU = '0';
+const SIZES = [0, 1024, 65536, 1048576];
+const DESTINATIONS = [1, 4, 16, 64, 256];
+const IDLE_PEERS = 5000;
+
+/** A row of the table: what the client is asked to do, and what its time is a multiple of. */
+interface Row {
+  readonly name: string;
+  readonly args: readonly string[];
+  /** A bound to stay below, in multiples of the floor, when pinned to one CPU. */
+  readonly goal?: number;
+}
+
+const bytes = (n: number): string => (n >= 1048576 ? `${n / 1048576} MiB` : n >= 1024 ? `${n / 1024} KiB` : `${n} B`);
+const median = (numbers: readonly number[]): number =>
+  [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
+
+const floorProgram = compiler.compile('bench/floor.c', 'floor', '-O2');
+const client = compiler.compile('bench/client.c', 'client', '-O2');
+
+async function startFloor(prefix: readonly string[]): Promise<{ file: string; stop: () => Promise<void> }> {
+  const directory = mkdtempSync(join(tmpdir(), 'bus1fs-floor-'));
+  const [program = '', ...args] = [...prefix, 'setpriv', '--pdeathsig', 'TERM', '--', floorProgram, directory];
+  const server = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exited = once(server, 'exit');
+  await once(server.stdout, 'data');
+  return {
+    file: join(directory, 'floor'),
+    stop: async () => {
+      await run('umount', [directory]);
+      await exited;
+      rmdirSync(directory);
+    },
+  };
+}
+
+const rowsFor = (device: string, floor: string): Row[] => [
+  { name: 'floor: ioctl on a bare C FUSE server', args: ['floor', floor] },
+  { name: 'PEER_QUERY', args: ['query', device], goal: 1.25 },
+  { name: 'open and close', args: ['open', device] },
+  ...SIZES.flatMap((size) => [
+    { name: `SEND ${bytes(size)}`, args: ['send', device, `${size}`, '1'], ...(size === 1024 && { goal: 2 }) },
+    {
+      name: `SEND+RECV+SLICE_RELEASE ${bytes(size)}`,
+      args: ['cycle', device, `${size}`, '1'],
+      ...(size === 1024 && { goal: 4.5 }),
+    },
+    { name: `SOCK_SEQPACKET send+recv ${bytes(size)}`, args: ['socket', `${size}`, '1'] },
+  ]),
+  ...DESTINATIONS.slice(1).flatMap((n) => [
+    { name: `SEND 1 KiB to ${n}`, args: ['send', device, '1024', `${n}`] },
+    { name: `SEND+RECV+SLICE_RELEASE 1 KiB to ${n}`, args: ['cycle', device, '1024', `${n}`] },
+    { name: `SOCK_SEQPACKET 1 KiB to ${n}`, args: ['socket', '1024', `${n}`] },
+  ]),
+];
+
+async function measure(title: string, prefix: readonly string[]): Promise<void> {
+  const floor = await startFloor(prefix);
+  const daemon = await Daemon.start(['--no-link', '--log-level', 'warn'], [], prefix);
+  const rows = rowsFor(daemon.device, floor.file);
+  const times = new Map<Row, number[]>();
+  const [program, ...args] = [...prefix, client];
+  for (let round = 0; round <= ROUNDS; round++) {
+    for (const row of rows) {
+      const outcome = await run(program as string, [...args, ...row.args], 120_000);
+      if (outcome.status !== 0) throw new Error(`${row.name}: ${outcome.stderr}`);
+      if (round > 0) times.set(row, [...(times.get(row) ?? []), Number(outcome.stdout)]); // round 0 warms up
+    }
+  }
+  await daemon.stop();
+  await floor.stop();
+  const unit = median(times.get(rows[0] as Row) ?? []);
+  const table = rows.map((row) => {
+    const time = median(times.get(row) ?? []);
+    const ratio = time / unit;
+    const goal =
+      row.goal === undefined || prefix.length === 0 ? '' : `${ratio <= row.goal ? 'within' : 'ABOVE'} ${row.goal}`;
+    return [row.name, Number((time / 1000).toFixed(2)), Number(ratio.toFixed(2)), goal];
+  });
+  console.log(`\n${title}; medians of ${ROUNDS} rounds\n`);
+  console.log(formatTable([['', 'µs', 'floors', 'goal'], ...table]));
+}
+
+async function measureIdlePeers(): Promise<void> {
+  const daemon = await Daemon.start();
+  const read = async () => {
+    const { devicePid } = JSON.parse((await bus1fs('status', daemon.directory, '--json')).stdout) as DaemonStatus;
+    const rss = Number(/^Rss:\s+(\d+)/m.exec(readFileSync(`/proc/${devicePid}/smaps_rollup`, 'utf8'))?.[1]);
+    return { kib: rss, descriptors: readdirSync(`/proc/${devicePid}/fd`).length };
+  };
+  await run(client, ['open', daemon.device]); // so that what grows once has grown
+  const before = await read();
+  const holder = spawn(client, ['idle', daemon.device, `${IDLE_PEERS}`], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(holder.stdout, 'data');
+  await sleep(500);
+  const after = await read();
+  holder.kill();
+  await once(holder, 'exit');
+  await daemon.stop();
+  const each = ((after.kib - before.kib) / IDLE_PEERS).toFixed(2);
+  console.log(`\nEach of ${IDLE_PEERS} idle peers: ${each} KiB of the daemon's memory (goal: at most 12)`);
+  console.log(`Descriptors of the daemon for all of them: ${after.descriptors - before.descriptors} (goal: 0)`);
+}
+
+await measure('All on one CPU', ['taskset', '-c', CPU]);
+await measure('Free to run anywhere', []);
+await measureIdlePeers();
