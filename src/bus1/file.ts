@@ -80,7 +80,7 @@ export class Bus1File implements OpenFile {
         return send(this.peer, argument, caller);
       case Command.RECV:
       case Command.RECV_2019:
-        return receive(this.peer, this.memory, command === Command.RECV_2019, argument);
+        return receive(this.peer, this.memory, command === Command.RECV_2019, argument, caller);
       case Command.SLICE_RELEASE:
         return this.peer.releaseSlice(argument.u64(0));
       case Command.HANDLE_RELEASE:

@@ -1,4 +1,6 @@
 import type { Bytes } from '../bytes.js';
+import type { Caller } from '../caller/caller.js';
+import { TakenFiles } from '../caller/files.js';
 import { Errno } from '../errno.js';
 import type { SharedMemory } from '../linux/memory.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
@@ -17,13 +19,23 @@ import type { Peer } from './model/peer.js';
 import { sliceLayout } from './model/send.js';
 
 const ID_SIZE = 8;
+const FD_SIZE = 4;
 /** uid and gid of a notification. */
 const NO_ID = 0xffff_ffff;
 
-let ids = new NativeBuffer(4096);
+/** A RECV, decoded. */
+interface ReceiveCall {
+  readonly peer: Peer;
+  readonly memory: SharedMemory;
+  readonly argument: Bytes;
+  readonly is2019: boolean;
+  readonly isPeek: boolean;
+  readonly installs: boolean;
+  readonly message: Message;
+}
 
 /** RECV in either revision of the header, which the size of its argument tells. */
-export function receive(peer: Peer, memory: SharedMemory, is2019: boolean, argument: Bytes): Errno {
+export function receive(peer: Peer, memory: SharedMemory, is2019: boolean, argument: Bytes, caller: Caller): Errno {
   const known = is2019 ? Recv2019Flag : RecvFlag;
   const peekFlag = is2019 ? 0 : RecvFlag.PEEK;
   if (!onlyFlags(argument, Recv.flags, known.SEED | known.INSTALL_FDS | peekFlag)) return Errno.EINVAL;
@@ -32,39 +44,53 @@ export function receive(peer: Peer, memory: SharedMemory, is2019: boolean, argum
   if (message === undefined) return Errno.EAGAIN;
   const { cargo } = message;
   if (cargo !== undefined && cargo.slice.end > argument.u64(Recv.max_offset)) return Errno.ERANGE;
+  const isPeek = (flags & peekFlag) !== 0;
+  if (isPeek && !peer.canPeek(message)) return Errno.EDQUOT;
 
-  const successor = message.next;
-  if ((flags & peekFlag) !== 0) {
-    if (!peer.peek(message)) return Errno.EDQUOT;
-  } else {
-    peer.take(message);
-    cargo?.files?.release();
+  const installs = (flags & known.INSTALL_FDS) !== 0;
+  const call: ReceiveCall = { peer, memory, argument, is2019, isPeek, installs, message };
+  if (installs && cargo?.files instanceof TakenFiles) {
+    return caller.installFiles(cargo.files, (numbers) => deliver(call, numbers));
   }
-  if (cargo !== undefined && !exposeHandles(message, cargo, memory)) return Errno.ENOMEM;
-  const continues = peer.continues(message, successor);
+  return deliver(call, []);
+}
+
+/** Hands the message over. From here on only the system's memory can fail. */
+function deliver(
+  { peer, memory, argument, is2019, isPeek, installs, message }: ReceiveCall,
+  fds: readonly number[],
+): Errno {
+  const { cargo, next: successor } = message;
   const nFds = cargo?.files?.count ?? 0;
+  if (isPeek) peer.peek(message);
+  else peer.take(message);
+  if (cargo !== undefined && !exposeContents(message, cargo, fds, memory)) return Errno.ENOMEM;
+  const continues = peer.continues(message, successor);
   if (is2019) {
-    const installed = (flags & known.INSTALL_FDS) !== 0;
-    writeMessage(argument, message, continues ? Message2019Flag.CONTINUE : 0, installed ? nFds : 0, Recv2019);
+    writeMessage(argument, message, continues ? Message2019Flag.CONTINUE : 0, installs ? nFds : 0, Recv2019);
   } else {
     writeMessage(argument, message, continues ? MessageFlag.CONTINUE : 0, nFds, Recv);
     writeCredentials(argument, cargo?.sender);
     argument.setU64(Recv.n_secctx, 0);
   }
+  if (!isPeek) cargo?.files?.release();
   return Errno.OK;
 }
 
-/** Writes the receiver's ids of the carried handles to the slice. */
-function exposeHandles(message: Message, cargo: Cargo, memory: SharedMemory): boolean {
-  const count = cargo.handles.length;
-  if (count === 0) return true;
-  const size = count * ID_SIZE;
-  if (size > ids.size) ids = new NativeBuffer(size);
+let contents = new NativeBuffer(4096);
+
+/** Writes the receiver's ids of the carried handles, and the numbers of its new descriptors, to the slice. */
+function exposeContents(message: Message, cargo: Cargo, fds: readonly number[], memory: SharedMemory): boolean {
+  const nHandles = cargo.handles.length;
+  const size = nHandles * ID_SIZE + fds.length * FD_SIZE;
+  if (size === 0) return true;
+  if (size > contents.size) contents = new NativeBuffer(size);
   for (const [i, handle] of cargo.handles.entries()) {
-    if (handle.node.isDestroyedBefore(message.sequence)) ids.setAllOnes64(i * ID_SIZE);
-    else writeHandleId(ids, i * ID_SIZE, handle.id);
+    if (handle.node.isDestroyedBefore(message.sequence)) contents.setAllOnes64(i * ID_SIZE);
+    else writeHandleId(contents, i * ID_SIZE, handle.id);
   }
-  return memory.write(cargo.slice.offset + sliceLayout(cargo.nBytes, count, 0).handles, ids, size);
+  for (const [i, fd] of fds.entries()) contents.setI32(nHandles * ID_SIZE + i * FD_SIZE, fd);
+  return memory.write(cargo.slice.offset + sliceLayout(cargo.nBytes, nHandles, 0).handles, contents, size);
 }
 
 /** Fills in the message. The two revisions differ in offsets, and the older one alone has credentials. */

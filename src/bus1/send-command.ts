@@ -1,5 +1,6 @@
 import type { Bytes } from '../bytes.js';
 import { type Caller, USER_SPACE_END } from '../caller/caller.js';
+import type { TakenFiles } from '../caller/files.js';
 import { Errno } from '../errno.js';
 import { BUS1_FD_MAX, BUS1_VEC_MAX, onlyFlags, readHandleId, Send, SendFlag } from './abi.js';
 import type { Peer } from './model/peer.js';
@@ -86,8 +87,9 @@ function prepare(transaction: SendTransaction, call: SendCall, arrays: Arrays, n
     if (error !== Errno.OK) return error;
   }
   if (!arrays.hasFds) return Errno.EFAULT;
-  if (call.nFds > 0) return Errno.EOPNOTSUPP;
-  transaction.attach(undefined);
+  const files = takeFiles(call, arrays);
+  if (typeof files === 'number') return files;
+  transaction.attach(files);
 
   const results: Errno[] = [];
   const addressError = call.isSeed ? transaction.addressSeed() : addressAll(transaction, call, arrays, results);
@@ -99,6 +101,12 @@ function prepare(transaction: SendTransaction, call: SendCall, arrays: Arrays, n
   const ownError = transaction.chargeOwnNodes();
   if (ownError !== Errno.OK || !call.isTolerant) return ownError;
   return writeErrors(call, results) ? Errno.OK : Errno.EFAULT;
+}
+
+function takeFiles({ caller, nFds }: SendCall, arrays: Arrays): TakenFiles | undefined | Errno {
+  if (nFds === 0) return undefined;
+  const numbers = Array.from({ length: nFds }, (_, i) => arrays.memory.i32(arrays.fds + i * INT_SIZE));
+  return caller.takeFiles(numbers);
 }
 
 function addressAll(transaction: SendTransaction, call: SendCall, arrays: Arrays, results: Errno[]): Errno {

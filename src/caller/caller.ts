@@ -4,6 +4,8 @@ import { Errno } from '../errno.js';
 import { processVmReadv, processVmWritev } from '../linux/memory.js';
 import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
 import { inspectDescriptor } from './descriptor.js';
+import { type TakenFiles, takeFiles } from './files.js';
+import { install } from './install.js';
 import { commandOf, pidNamespaceOf, processOf, systemCallOf } from './thread.js';
 
 /** The end of user space on x86-64 and arm64 with 47- and 48-bit addresses: no range a client names may reach past it. */
@@ -11,6 +13,15 @@ export const USER_SPACE_END = 0x7fff_ffff_f000;
 
 /** Finds the open file behind an inode of our own mount. */
 export type FileLookup = (deviceMajor: number, deviceMinor: number, inode: number) => OpenFile | undefined;
+
+/** What a caller's call needs of whoever receives and answers it. */
+export interface CallChannel {
+  readonly lookup: FileLookup;
+  /** Answers the call with success and its argument as it is. */
+  answer(): void;
+  /** Copies the argument to the caller once more. */
+  writeBack(): void;
+}
 
 const MAX_RANGES = 4;
 const OUR_PID_NAMESPACE = pidNamespaceOf(process.pid);
@@ -28,15 +39,15 @@ export class Caller {
   tid = 0;
   /** Whether it made the call through the 32-bit ABI. */
   is32Bit = false;
-  private readonly lookup: FileLookup;
+  private readonly channel: CallChannel;
   private scratch = new NativeBuffer(64 * 1024);
   private readonly local = new NativeBuffer(IOVEC_SIZE);
   private readonly remote = new NativeBuffer(IOVEC_SIZE * MAX_RANGES);
   private nRanges = 0;
   private rangesSize = 0;
 
-  constructor(lookup: FileLookup) {
-    this.lookup = lookup;
+  constructor(channel: CallChannel) {
+    this.channel = channel;
   }
 
   /** The process of the thread (its thread group id). */
@@ -93,8 +104,13 @@ export class Caller {
 
   /** Copies the first `length` bytes of the scratch memory to its memory. False is EFAULT, with part of it perhaps written. */
   write(address: number, length: number): boolean {
+    return this.writeFrom(this.scratch.address, address, length);
+  }
+
+  /** Copies `length` bytes at `source`, in this process, to `address` in its memory. False is EFAULT. */
+  writeFrom(source: number, address: number, length: number): boolean {
     if (length === 0) return true;
-    this.local.setIovec(0, this.scratch.address, length);
+    this.local.setIovec(0, source, length);
     this.remote.setIovec(0, address, length);
     return processVmWritev(this.tid, this.local.address, 1, this.remote.address, 1, 0) === length;
   }
@@ -116,6 +132,29 @@ export class Caller {
   openFile(fd: number): OpenFile | Errno {
     const found = inspectDescriptor(this.tid, fd);
     if (found === undefined || found.isPath) return Errno.EBADF;
-    return this.lookup(found.deviceMajor, found.deviceMinor, found.inode) ?? Errno.EOPNOTSUPP;
+    return this.channel.lookup(found.deviceMajor, found.deviceMinor, found.inode) ?? Errno.EOPNOTSUPP;
+  }
+
+  /** Copies of descriptors of its, by number. EBADF, EOPNOTSUPP or EDQUOT as takeFiles() says. */
+  takeFiles(numbers: readonly number[]): TakenFiles | Errno {
+    return takeFiles(this.tid, numbers, (...inode) => this.channel.lookup(...inode) !== undefined);
+  }
+
+  /**
+   * Installs descriptors into its process and answers its call. `complete` gets their numbers when nothing can fail any
+   * more, and fills in the argument; if it is not called, nothing was installed and the errno says why.
+   */
+  installFiles(files: TakenFiles, complete: (numbers: readonly number[]) => void): Errno {
+    if (this.is32Bit) return Errno.EOPNOTSUPP;
+    const { channel } = this;
+    return install(
+      this.tid,
+      files.descriptors,
+      () => channel.answer(),
+      (numbers) => {
+        complete(numbers);
+        channel.writeBack();
+      },
+    );
   }
 }

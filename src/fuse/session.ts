@@ -95,6 +95,9 @@ export class Session {
   private readonly texts = new Map<number, Buffer>();
   private lastText = 0;
   private isAnswered = false;
+  /** Where the argument of the ioctl being handled is in its caller, and how large it is. */
+  private argumentTarget = 0;
+  private argumentSize = 0;
   private hasReportedInvisible = false;
 
   /** `deviceNumber` is st_dev of the mount, by which a client's descriptor is recognised as one of ours. */
@@ -107,7 +110,11 @@ export class Session {
     this.connection = connection;
     this.request = connection.request;
     this.argument = new Bytes(this.request.u8.buffer as ArrayBuffer, IOCTL_ARGUMENT);
-    this.caller = new Caller((major, minor, inode) => this.openFileOf(major, minor, inode));
+    this.caller = new Caller({
+      lookup: (major, minor, inode) => this.openFileOf(major, minor, inode),
+      answer: () => this.answerIoctl(),
+      writeBack: () => this.writeBackArgument(),
+    });
     this.directory = new Directory(tree);
     this.deviceNumber = deviceNumber;
     this.log = log;
@@ -196,16 +203,22 @@ export class Session {
   private ioctl(): void {
     const { request } = this;
     const device = this.devices.get(request.u64(IoctlIn.fh));
-    const outSize = request.u32(IoctlIn.out_size);
+    this.argumentSize = request.u32(IoctlIn.out_size);
+    this.argumentTarget = request.u64(IoctlIn.arg);
     this.takeCaller();
     this.caller.is32Bit = (request.u32(IoctlIn.flags) & FUSE_IOCTL_COMPAT) !== 0;
     if (device === undefined) return this.replyError(Errno.ENOTTY);
     if (this.caller.tid === 0) return this.refuseInvisible();
     const error = device.file.ioctl(request.u32(IoctlIn.cmd), this.argument, this.caller);
+    if (this.isAnswered) return;
     if (error !== Errno.OK) return this.replyError(error);
+    this.answerIoctl();
+  }
 
+  private answerIoctl(): void {
+    const { request } = this;
     this.isAnswered = true;
-    const length = IoctlOut.sizeof + outSize;
+    const length = IoctlOut.sizeof + this.argumentSize;
     request.setU32(IOCTL_REPLY + OutHeader.len, length);
     request.setI32(IOCTL_REPLY + OutHeader.error, 0);
     request.setU32(IOCTL_REPLY + OutHeader.unique, request.u32(InHeader.unique));
@@ -213,6 +226,10 @@ export class Session {
     request.setU64(IOCTL_REPLY + IoctlOut.result, 0); // and flags
     request.setU64(IOCTL_REPLY + IoctlOut.in_iovs, 0); // and out_iovs
     this.connection.send(request.address + IOCTL_REPLY, length);
+  }
+
+  private writeBackArgument(): void {
+    this.caller.writeFrom(this.request.address + IOCTL_ARGUMENT, this.argumentTarget, this.argumentSize);
   }
 
   private poll(): void {

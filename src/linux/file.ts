@@ -6,6 +6,7 @@ export const write = bind('int64_t write(int fd, uintptr_t buffer, size_t count)
 export const open = bind('int open(const char *path, int flags, unsigned int mode)');
 export const close = bind('int close(int fd)');
 export const ioctl = bind('int ioctl(int fd, unsigned long request, uintptr_t argument)');
+export const fcntl = bind('int fcntl(int fd, int command, unsigned long argument)');
 export const statx = bind('int statx(int dirfd, const char *path, int flags, unsigned int mask, uintptr_t buffer)') as (
   dirfd: number,
   path: string,
@@ -16,6 +17,8 @@ export const statx = bind('int statx(int dirfd, const char *path, int flags, uns
 
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
+
+export const F_GETFL = 3;
 
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;

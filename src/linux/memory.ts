@@ -1,10 +1,9 @@
-import { close } from './file.js';
+import { close, fcntl } from './file.js';
 import { bind, errno } from './libc.js';
 import { IOVEC_SIZE, NativeBuffer } from './native-buffer.js';
 
 const memfdCreate = bind('int memfd_create(const char *name, unsigned int flags)');
 const ftruncate = bind('int ftruncate(int fd, int64_t length)');
-const fcntl = bind('int fcntl(int fd, int command, unsigned long argument)');
 const mmap = bind('intptr_t mmap(uintptr_t address, size_t length, int prot, int flags, int fd, int64_t offset)');
 const munmap = bind('int munmap(uintptr_t address, size_t length)');
 const madvise = bind('int madvise(uintptr_t address, size_t length, int advice)');

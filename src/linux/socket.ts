@@ -1,15 +1,51 @@
+import { struct } from '../struct.js';
 import { close } from './file.js';
 import { addressOf, bind } from './libc.js';
+import { NativeBuffer } from './native-buffer.js';
 
 const socket = bind('int socket(int domain, int type, int protocol)');
 const sendto = bind(
   'int64_t sendto(int fd, uintptr_t buffer, size_t length, int flags, uintptr_t address, unsigned int addressLength)',
 );
 
-const AF_UNIX = 1;
-const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = 0o2000000;
-const MSG_NOSIGNAL = 0x4000;
+export const sendmsg = bind('int64_t sendmsg(int fd, uintptr_t message, int flags)');
+const getsockopt = bind('int getsockopt(int fd, int level, int option, uintptr_t value, uintptr_t length)');
+
+export const AF_UNIX = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_CLOEXEC = 0o2000000;
+export const MSG_NOSIGNAL = 0x4000;
+export const MSG_CTRUNC = 0x8;
+export const MSG_CMSG_CLOEXEC = 0x4000_0000;
+export const MSG_DONTWAIT = 0x40;
+export const SOL_SOCKET = 1;
+export const SCM_RIGHTS = 1;
+const SO_DOMAIN = 39;
+
+/** Most descriptors in one SCM_RIGHTS message. */
+export const SCM_MAX_FD = 253;
+
+/** `struct msghdr` and `struct cmsghdr` on 64-bit Linux. */
+export const Msghdr = struct({
+  name: 'u64',
+  namelen: 'u32',
+  padding: 'u32',
+  iov: 'u64',
+  iovlen: 'u64',
+  control: 'u64',
+  controllen: 'u64',
+  flags: 'u32',
+});
+export const Cmsghdr = struct({ len: 'u64', level: 'i32', type: 'i32' });
+
+const domainBuffer = new NativeBuffer(8);
+
+/** The address family of a socket, or -1 if it is none. */
+export function socketDomain(fd: number): number {
+  domainBuffer.setU32(4, 4);
+  const failed = getsockopt(fd, SOL_SOCKET, SO_DOMAIN, domainBuffer.address, domainBuffer.address + 4) !== 0;
+  return failed ? -1 : domainBuffer.i32(0);
+}
 
 /** Sends one datagram to a Unix socket; a leading @ stands for the abstract namespace. False if nobody takes it. */
 export function sendDatagram(path: string, text: string): boolean {

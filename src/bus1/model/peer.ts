@@ -214,16 +214,18 @@ export class Peer {
     else if (destination?.node.releaseNotification === message) destination.node.releaseNotification = undefined;
   }
 
-  /** PEEK: exposes slice and handles and leaves the message where it is. False is EDQUOT: nothing changed. */
-  peek(message: Message): boolean {
-    const { cargo } = message;
-    if (cargo === undefined) return true;
-    const valid = cargo.handles.filter((handle) => !handle.node.isDestroyedBefore(message.sequence));
-    if (!this.quotas.handles.fits(valid.length)) return false;
-    this.quotas.handles.charge(valid.length);
-    for (const handle of valid) handle.addUserReference();
-    this.expose(cargo.slice);
-    return true;
+  /** Whether PEEK's new user references are within the quota. */
+  canPeek(message: Message): boolean {
+    return this.quotas.handles.fits(validHandles(message).length);
+  }
+
+  /** PEEK: exposes slice and handles and leaves the message where it is. */
+  peek(message: Message): void {
+    if (message.cargo === undefined) return;
+    const handles = validHandles(message);
+    this.quotas.handles.charge(handles.length);
+    for (const handle of handles) handle.addUserReference();
+    this.expose(message.cargo.slice);
   }
 
   /** RECV: takes the message; its slice and handles become the user's. The files it carries are the caller's to release. */
@@ -355,3 +357,7 @@ export class Peer {
 }
 
 const isDeliverable = (message: Message): boolean => message.destination?.isVisible === true && !message.isLate;
+
+/** The handles a message carries that are references: not those of nodes destroyed before it was sent. */
+const validHandles = ({ cargo, sequence }: Message): readonly Handle[] =>
+  cargo?.handles.filter((handle) => !handle.node.isDestroyedBefore(sequence)) ?? [];

@@ -58,7 +58,8 @@ class World {
     if (message === undefined) return 'empty';
     const { type, destination, sequence } = message;
     if (peek) {
-      if (!peer.peek(message)) return 'quota';
+      if (!peer.canPeek(message)) return 'quota';
+      peer.peek(message);
     } else peer.take(message);
     return { type, destination: destination?.id, sequence };
   }

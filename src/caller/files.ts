@@ -1,0 +1,88 @@
+import { Errno } from '../errno.js';
+import {
+  AT_EMPTY_PATH,
+  AT_STATX_DONT_SYNC,
+  close,
+  F_GETFL,
+  fcntl,
+  O_PATH,
+  STATX_INO,
+  STATX_MODE,
+  Statx,
+  statx,
+} from '../linux/file.js';
+import { NativeBuffer } from '../linux/native-buffer.js';
+import { pidfdGetfd, pidfdOpen } from '../linux/pidfd.js';
+import { AF_UNIX, socketDomain } from '../linux/socket.js';
+import { closeElsewhere } from './closer.js';
+
+const S_IFMT = 0o170000;
+const S_IFSOCK = 0o140000;
+
+const stat = new NativeBuffer(Statx.size);
+
+/** Descriptors taken from a client, kept open in this process until the last holder releases them. */
+export class TakenFiles {
+  readonly descriptors: readonly number[];
+  private holders = 1;
+
+  constructor(descriptors: readonly number[]) {
+    this.descriptors = descriptors;
+  }
+
+  get count(): number {
+    return this.descriptors.length;
+  }
+
+  retain(): void {
+    this.holders++;
+  }
+
+  release(): void {
+    if (--this.holders > 0) return;
+    for (const fd of this.descriptors) closeElsewhere(fd);
+  }
+}
+
+/**
+ * Takes copies of descriptors of thread `tid`. Errors, in the order of the numbers: EBADF for one that is not open;
+ * EOPNOTSUPP for a file of ours (`isOurs`) or an AF_UNIX socket, unless it was opened with O_PATH; EDQUOT when this
+ * process can hold no more.
+ */
+export function takeFiles(
+  tid: number,
+  numbers: readonly number[],
+  isOurs: (deviceMajor: number, deviceMinor: number, inode: number) => boolean,
+): TakenFiles | Errno {
+  const pidfd = pidfdOpen(tid);
+  if (pidfd < 0) return Errno.EBADF;
+  const taken: number[] = [];
+  const files = new TakenFiles(taken);
+  let error: Errno = Errno.OK;
+  for (const number of numbers) {
+    error = takeOne(pidfd, number, taken, isOurs);
+    if (error !== Errno.OK) break;
+  }
+  close(pidfd);
+  if (error === Errno.OK) return files;
+  files.release();
+  return error;
+}
+
+function takeOne(
+  pidfd: number,
+  number: number,
+  taken: number[],
+  isOurs: (deviceMajor: number, deviceMinor: number, inode: number) => boolean,
+): Errno {
+  if (number < 0) return Errno.EBADF;
+  const fd = pidfdGetfd(pidfd, number);
+  if (fd < 0) return fd === -Errno.EMFILE ? Errno.EDQUOT : Errno.EBADF;
+  taken.push(fd);
+  if ((fcntl(fd, F_GETFL, 0) & O_PATH) !== 0) return Errno.OK;
+  statx(fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MODE | STATX_INO, stat.address);
+  const isSocket = (stat.u16(Statx.mode) & S_IFMT) === S_IFSOCK;
+  if (isSocket && socketDomain(fd) === AF_UNIX) return Errno.EOPNOTSUPP;
+  const ours = isOurs(stat.u32(Statx.devMajor), stat.u32(Statx.devMinor), stat.u64(Statx.ino));
+  return ours ? Errno.EOPNOTSUPP : Errno.OK;
+}

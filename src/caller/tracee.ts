@@ -1,0 +1,162 @@
+import { Errno } from '../errno.js';
+import { startAlarm, stopAlarm } from '../linux/alarm.js';
+import { errno } from '../linux/libc.js';
+import { NativeBuffer } from '../linux/native-buffer.js';
+import { tgkill } from '../linux/process.js';
+import {
+  __WALL,
+  isStopped,
+  PTRACE_DETACH,
+  PTRACE_GETREGS,
+  PTRACE_GETSIGMASK,
+  PTRACE_INTERRUPT,
+  PTRACE_O_SUSPEND_SECCOMP,
+  PTRACE_SEIZE,
+  PTRACE_SETREGS,
+  PTRACE_SETSIGMASK,
+  PTRACE_SINGLESTEP,
+  ptrace,
+  SIGKILL,
+  SIGSTOP,
+  SIGTRAP,
+  stopEvent,
+  stopSignal,
+  waitpid,
+  X64,
+} from '../linux/ptrace.js';
+import { processOf } from './thread.js';
+
+/** The thread died, or was killed for not stopping in time. Nothing can be done for it any more. */
+export class TraceeGone extends Error {}
+
+/** How long a thread may take to stop or to make a call for us before its process is killed. */
+const PATIENCE_MS = 2000;
+const ALARM_MS = 500;
+const SIGSET_SIZE = 8;
+
+const arch = X64;
+const saved = new NativeBuffer(arch.registersSize);
+const registers = new NativeBuffer(arch.registersSize);
+const savedMask = new NativeBuffer(SIGSET_SIZE);
+/** Every signal but SIGTRAP: the kernel forces that one at each step, and would reset its handler if it were blocked. */
+const heldMask = new NativeBuffer(SIGSET_SIZE);
+heldMask.setAllOnes64(0);
+heldMask.setU32(0, ~(1 << (SIGTRAP - 1)) >>> 0);
+const statusBuffer = new NativeBuffer(4);
+
+/** PTRACE_O_SUSPEND_SECCOMP where we may use it: not if this process is itself under seccomp, or the kernel lacks it. */
+let seccompOption = PTRACE_O_SUSPEND_SECCOMP;
+
+/**
+ * A thread of a client that is held where its ioctl returns, and there makes system calls for us: its registers are
+ * set to the call, its own `syscall` instruction is run again as a single step, and in the end everything is put back.
+ * Meanwhile its signals wait, and its seccomp filters are not asked.
+ *
+ * Death can come at any step and says ESRCH wherever it is noticed; then every method throws TraceeGone, after
+ * the thread has been reaped. There is one tracee at a time.
+ */
+export class Tracee {
+  private readonly tid: number;
+  private deadline = 0;
+  /** A SIGSTOP that arrived meanwhile, which no mask holds back, to be passed on at the end. */
+  private heldSignal = 0;
+
+  private constructor(tid: number) {
+    this.tid = tid;
+  }
+
+  /** Makes the blocked thread stop on its way out of the kernel. EPERM if somebody traces it already. */
+  static seize(tid: number): Tracee | Errno {
+    if (ptrace(PTRACE_SEIZE, tid, 0, seccompOption) < 0) {
+      if (ptrace(PTRACE_SEIZE, tid, 0, 0) < 0) return errno() === Errno.ESRCH ? Errno.ESRCH : Errno.EPERM;
+      seccompOption = 0;
+    }
+    const tracee = new Tracee(tid);
+    ptrace(PTRACE_INTERRUPT, tid, 0, 0); // if it is dead, waiting for the stop will tell
+    return tracee;
+  }
+
+  /** Waits for the stop and prepares for calls. The request that the thread waits for must have been answered. */
+  hold(): void {
+    this.deadline = performance.now() + PATIENCE_MS;
+    startAlarm(ALARM_MS);
+    this.waitForStop();
+    this.request(PTRACE_GETREGS, 0, saved.address);
+    this.request(PTRACE_GETSIGMASK, SIGSET_SIZE, savedMask.address);
+    this.request(PTRACE_SETSIGMASK, SIGSET_SIZE, heldMask.address);
+  }
+
+  get stackPointer(): number {
+    return saved.u64(arch.stackPointer);
+  }
+
+  /** Where the instruction is that calls the kernel. */
+  get callInstruction(): number {
+    return saved.u64(arch.instructionPointer) - arch.callInstruction.length;
+  }
+
+  /** Runs a system call. Returns its result, a negative errno on failure. */
+  call(number: number, a: number, b: number, c: number, d: number): number {
+    registers.u8.set(saved.u8);
+    registers.setU64(arch.callNumber, number);
+    registers.setAllOnes64(arch.originalCallNumber);
+    registers.setU64(arch.instructionPointer, this.callInstruction);
+    registers.setU64(arch.argument0, a);
+    registers.setU64(arch.argument1, b);
+    registers.setU64(arch.argument2, c);
+    registers.setU64(arch.argument3, d);
+    this.request(PTRACE_SETREGS, 0, registers.address);
+    do {
+      this.request(PTRACE_SINGLESTEP, 0, 0);
+    } while (!this.waitForStop());
+    this.request(PTRACE_GETREGS, 0, registers.address);
+    return registers.i32(arch.result);
+  }
+
+  /** Makes the ioctl fail after all. */
+  failWith(error: Errno): void {
+    saved.setAllOnes64(arch.result);
+    saved.setI32(arch.result, -error);
+  }
+
+  /** Puts registers and signals back and lets the thread go. */
+  release(): void {
+    this.request(PTRACE_SETSIGMASK, SIGSET_SIZE, savedMask.address);
+    this.request(PTRACE_SETREGS, 0, saved.address);
+    this.request(PTRACE_DETACH, 0, this.heldSignal);
+    stopAlarm();
+  }
+
+  private request(request: number, address: number, data: number): void {
+    if (ptrace(request, this.tid, address, data) < 0) this.reap();
+  }
+
+  /** Returns whether a step was done; a stop may have another cause, a SIGSTOP for all of the process say. */
+  private waitForStop(): boolean {
+    const status = this.wait();
+    if (!isStopped(status)) this.gone();
+    const isSignal = stopEvent(status) === 0;
+    if (isSignal && stopSignal(status) === SIGSTOP) this.heldSignal = SIGSTOP;
+    return isSignal && stopSignal(status) === SIGTRAP;
+  }
+
+  /** The next wait status. An alarm ends the patience with a thread that is stuck, in a page fault say. */
+  private wait(): number {
+    for (;;) {
+      if (waitpid(this.tid, statusBuffer.address, __WALL) === this.tid) return statusBuffer.i32(0);
+      if (errno() !== Errno.EINTR) return this.gone();
+      if (performance.now() > this.deadline) tgkill(processOf(this.tid), this.tid, SIGKILL);
+    }
+  }
+
+  /** The thread is dying: waits until it has, so that it is no zombie of ours. */
+  private reap(): never {
+    while (isStopped(this.wait()));
+    return this.gone();
+  }
+
+  private gone(): never {
+    stopAlarm();
+    throw new TraceeGone();
+  }
+}

@@ -1,0 +1,35 @@
+import { bind } from './libc.js';
+import { NativeBuffer } from './native-buffer.js';
+
+const dlsym = bind('uintptr_t dlsym(uintptr_t handle, const char *name)');
+const sigaction = bind('int sigaction(int signal, uintptr_t action, uintptr_t old)');
+const setitimer = bind('int setitimer(int which, uintptr_t value, uintptr_t old)');
+
+const SIGALRM = 14;
+const ITIMER_REAL = 0;
+/** `struct sigaction` of glibc and musl: handler, 128 bytes of mask, flags, restorer. */
+const SIGACTION_SIZE = 152;
+const TIMEVAL_USEC = 1_000_000;
+
+const timer = new NativeBuffer(32); // struct itimerval: interval, then value, as seconds and microseconds
+
+/*
+ * A handler must exist for a signal to interrupt a system call, and must be C. abs(3) has the type of a handler and does
+ * nothing; and without SA_RESTART the call it interrupts fails with EINTR.
+ */
+const action = new NativeBuffer(SIGACTION_SIZE);
+action.setU64(0, dlsym(0, 'abs'));
+sigaction(SIGALRM, action.address, 0);
+
+function set(intervalUs: number): void {
+  for (const at of [0, 16]) {
+    timer.setU64(at, Math.floor(intervalUs / TIMEVAL_USEC));
+    timer.setU64(at + 8, intervalUs % TIMEVAL_USEC);
+  }
+  setitimer(ITIMER_REAL, timer.address, 0);
+}
+
+/** Interrupts blocking system calls of the main thread every `ms` milliseconds, until stopAlarm(). */
+export const startAlarm = (ms: number): void => set(ms * 1000);
+
+export const stopAlarm = (): void => set(0);

@@ -1,0 +1,21 @@
+import { bind, errno } from './libc.js';
+
+const syscall = bind('long syscall(long number, long a, long b, long c)');
+
+// The same on every architecture.
+const SYS_PIDFD_OPEN = 434;
+const SYS_PIDFD_GETFD = 438;
+/** Refers to one thread and its own descriptor table, Linux 6.9. */
+const PIDFD_THREAD = 0o200;
+
+/** A descriptor that stands for thread `tid`, or a negative errno. */
+export function pidfdOpen(tid: number): number {
+  const fd = syscall(SYS_PIDFD_OPEN, tid, PIDFD_THREAD, 0);
+  return fd < 0 ? -errno() : fd;
+}
+
+/** Duplicates descriptor `fd` of the thread `pidfd` stands for, close-on-exec, or a negative errno. */
+export function pidfdGetfd(pidfd: number, fd: number): number {
+  const copy = syscall(SYS_PIDFD_GETFD, pidfd, fd, 0);
+  return copy < 0 ? -errno() : copy;
+}
