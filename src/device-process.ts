@@ -21,7 +21,7 @@ prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 
 const log = createLogger('bus1fs-device', config.log);
 const startedAt = Date.now();
-const bus1 = new Bus1Device(config.limits);
+const bus1 = new Bus1Device(config.limits, log);
 
 const status = {
   content: (): string => {

@@ -1,5 +1,6 @@
 import type { Bytes } from '../bytes.js';
 import type { Caller } from '../caller/caller.js';
+import type { Viewpoint } from '../caller/identity.js';
 import { type OpenFile, Poll } from '../device.js';
 import { Errno } from '../errno.js';
 import type { SharedMemory } from '../linux/memory.js';
@@ -25,10 +26,12 @@ import { type Counters, type PeerStatus, peerStatus } from './status.js';
 const INT_MAX = 0x7fff_ffff;
 const LEAVE = 0xffff_ffff;
 
-interface Opener {
+/** Who opened the file. */
+export interface Opener {
   readonly uid: number;
   readonly pid: number;
   readonly command: string;
+  readonly viewpoint: Viewpoint;
 }
 
 /** One open bus1 file description: the ioctls, as bytes, on top of a peer. */
@@ -50,6 +53,11 @@ export class Bus1File implements OpenFile {
     this.peer = bus.addPeer(opener.uid, memory, () => this.onPollChange?.());
   }
 
+  /** The namespaces that others are seen from here. */
+  get viewpoint(): Viewpoint {
+    return this.opener.viewpoint;
+  }
+
   status(): PeerStatus {
     return peerStatus(this.peer, this.opener);
   }
@@ -63,6 +71,7 @@ export class Bus1File implements OpenFile {
   release(): void {
     this.bus.removePeer(this.peer);
     this.memory.unmap();
+    this.viewpoint.release();
     this.onRelease();
   }
 
@@ -80,7 +89,7 @@ export class Bus1File implements OpenFile {
         return send(this.peer, argument, caller);
       case Command.RECV:
       case Command.RECV_2019:
-        return receive(this.peer, this.memory, command === Command.RECV_2019, argument, caller);
+        return receive(this, command === Command.RECV_2019, argument, caller);
       case Command.SLICE_RELEASE:
         return this.peer.releaseSlice(argument.u64(0));
       case Command.HANDLE_RELEASE:

@@ -1,6 +1,7 @@
 import type { Bytes } from '../bytes.js';
 import type { Caller } from '../caller/caller.js';
 import { TakenFiles } from '../caller/files.js';
+import { type Credentials, Identity } from '../caller/identity.js';
 import { Errno } from '../errno.js';
 import type { SharedMemory } from '../linux/memory.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
@@ -14,19 +15,18 @@ import {
   RecvFlag,
   writeHandleId,
 } from './abi.js';
-import type { Cargo, Message, Sender } from './model/message.js';
-import type { Peer } from './model/peer.js';
-import { sliceLayout } from './model/send.js';
+import type { Bus1File } from './file.js';
+import type { Cargo, Message } from './model/message.js';
+import { align8 } from './model/pool.js';
 
 const ID_SIZE = 8;
 const FD_SIZE = 4;
-/** uid and gid of a notification. */
-const NO_ID = 0xffff_ffff;
+/** Who sends a notification. */
+const NOBODY: Credentials = { uid: 0xffff_ffff, gid: 0xffff_ffff, pid: 0, tid: 0 };
 
 /** A RECV, decoded. */
 interface ReceiveCall {
-  readonly peer: Peer;
-  readonly memory: SharedMemory;
+  readonly file: Bus1File;
   readonly argument: Bytes;
   readonly is2019: boolean;
   readonly isPeek: boolean;
@@ -35,7 +35,8 @@ interface ReceiveCall {
 }
 
 /** RECV in either revision of the header, which the size of its argument tells. */
-export function receive(peer: Peer, memory: SharedMemory, is2019: boolean, argument: Bytes, caller: Caller): Errno {
+export function receive(file: Bus1File, is2019: boolean, argument: Bytes, caller: Caller): Errno {
+  const { peer } = file;
   const known = is2019 ? Recv2019Flag : RecvFlag;
   const peekFlag = is2019 ? 0 : RecvFlag.PEEK;
   if (!onlyFlags(argument, Recv.flags, known.SEED | known.INSTALL_FDS | peekFlag)) return Errno.EINVAL;
@@ -48,7 +49,7 @@ export function receive(peer: Peer, memory: SharedMemory, is2019: boolean, argum
   if (isPeek && !peer.canPeek(message)) return Errno.EDQUOT;
 
   const installs = (flags & known.INSTALL_FDS) !== 0;
-  const call: ReceiveCall = { peer, memory, argument, is2019, isPeek, installs, message };
+  const call: ReceiveCall = { file, argument, is2019, isPeek, installs, message };
   if (installs && cargo?.files instanceof TakenFiles) {
     return caller.installFiles(cargo.files, (numbers) => deliver(call, numbers));
   }
@@ -56,10 +57,9 @@ export function receive(peer: Peer, memory: SharedMemory, is2019: boolean, argum
 }
 
 /** Hands the message over. From here on only the system's memory can fail. */
-function deliver(
-  { peer, memory, argument, is2019, isPeek, installs, message }: ReceiveCall,
-  fds: readonly number[],
-): Errno {
+function deliver(call: ReceiveCall, fds: readonly number[]): Errno {
+  const { file, argument, is2019, isPeek, installs, message } = call;
+  const { peer, memory, viewpoint } = file;
   const { cargo, next: successor } = message;
   const nFds = cargo?.files?.count ?? 0;
   if (isPeek) peer.peek(message);
@@ -69,9 +69,11 @@ function deliver(
   if (is2019) {
     writeMessage(argument, message, continues ? Message2019Flag.CONTINUE : 0, installs ? nFds : 0, Recv2019);
   } else {
-    writeMessage(argument, message, continues ? MessageFlag.CONTINUE : 0, nFds, Recv);
-    writeCredentials(argument, cargo?.sender);
-    argument.setU64(Recv.n_secctx, 0);
+    const nSecctx = cargo?.nSecctx ?? 0;
+    const msgFlags = (continues ? MessageFlag.CONTINUE : 0) | (nSecctx > 0 ? MessageFlag.HAS_SECCTX : 0);
+    writeMessage(argument, message, msgFlags, nFds, Recv);
+    writeCredentials(argument, cargo?.sender instanceof Identity ? cargo.sender.seenFrom(viewpoint) : NOBODY);
+    argument.setU64(Recv.n_secctx, nSecctx);
   }
   if (!isPeek) cargo?.files?.release();
   return Errno.OK;
@@ -90,7 +92,7 @@ function exposeContents(message: Message, cargo: Cargo, fds: readonly number[], 
     else writeHandleId(contents, i * ID_SIZE, handle.id);
   }
   for (const [i, fd] of fds.entries()) contents.setI32(nHandles * ID_SIZE + i * FD_SIZE, fd);
-  return memory.write(cargo.slice.offset + sliceLayout(cargo.nBytes, nHandles, 0).handles, contents, size);
+  return memory.write(cargo.slice.offset + align8(cargo.nBytes), contents.u8.subarray(0, size));
 }
 
 /** Fills in the message. The two revisions differ in offsets, and the older one alone has credentials. */
@@ -107,9 +109,9 @@ function writeMessage(argument: Bytes, message: Message, flags: number, nFds: nu
   argument.setU64(layout.n_fds, nFds);
 }
 
-function writeCredentials(argument: Bytes, sender: Sender | undefined): void {
-  argument.setU32(Recv.uid, sender?.uid ?? NO_ID);
-  argument.setU32(Recv.gid, sender?.gid ?? NO_ID);
-  argument.setU32(Recv.pid, sender?.pid ?? 0);
-  argument.setU32(Recv.tid, sender?.tid ?? 0);
+function writeCredentials(argument: Bytes, { uid, gid, pid, tid }: Credentials): void {
+  argument.setU32(Recv.uid, uid);
+  argument.setU32(Recv.gid, gid);
+  argument.setU32(Recv.pid, pid);
+  argument.setU32(Recv.tid, tid);
 }

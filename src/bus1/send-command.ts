@@ -4,6 +4,7 @@ import type { TakenFiles } from '../caller/files.js';
 import { Errno } from '../errno.js';
 import { BUS1_FD_MAX, BUS1_VEC_MAX, onlyFlags, readHandleId, Send, SendFlag } from './abi.js';
 import type { Peer } from './model/peer.js';
+import { align8 } from './model/pool.js';
 import { SendTransaction } from './model/send.js';
 
 const INT_MAX = 0x7fff_ffff;
@@ -71,9 +72,9 @@ export function send(sender: Peer, argument: Bytes, caller: Caller): Errno {
   const nBytes = payloadSize(arrays.memory, call.nVecs);
   if (nBytes < 0) return -nBytes as Errno;
 
-  const transaction = new SendTransaction(sender, nBytes);
+  const transaction = new SendTransaction(sender, nBytes, () => caller.securityContext());
   const error = prepare(transaction, call, arrays, nBytes);
-  if (error === Errno.OK) transaction.commit({ uid: caller.uid, gid: caller.gid, pid: caller.pid, tid: caller.tid });
+  if (error === Errno.OK) transaction.commit(caller.identity());
   else transaction.abort();
   return error;
 }
@@ -94,8 +95,9 @@ function prepare(transaction: SendTransaction, call: SendCall, arrays: Arrays, n
   const results: Errno[] = [];
   const addressError = call.isSeed ? transaction.addressSeed() : addressAll(transaction, call, arrays, results);
   // A payload that cannot be read is the failure of the first destination, before any of a later one.
-  for (const { receiver, slice } of transaction.deliveries) {
+  for (const { receiver, slice, secctx } of transaction.deliveries) {
     if (!caller.gather(receiver.memory.address + slice.offset, nBytes, call.nVecs)) return Errno.EFAULT;
+    if (secctx !== undefined && !receiver.memory.write(slice.end - align8(secctx.length), secctx)) return Errno.ENOMEM;
   }
   if (addressError !== Errno.OK) return addressError;
   const ownError = transaction.chargeOwnNodes();

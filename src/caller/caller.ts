@@ -5,8 +5,9 @@ import { processVmReadv, processVmWritev } from '../linux/memory.js';
 import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
 import { inspectDescriptor } from './descriptor.js';
 import { type TakenFiles, takeFiles } from './files.js';
+import { Identity, Viewpoint } from './identity.js';
 import { install } from './install.js';
-import { commandOf, pidNamespaceOf, processOf, systemCallOf } from './thread.js';
+import { commandOf, namespaceOf, OUR_PID_NAMESPACE, securityContextOf, systemCallOf, threadOf } from './thread.js';
 
 /** The end of user space on x86-64 and arm64 with 47- and 48-bit addresses: no range a client names may reach past it. */
 export const USER_SPACE_END = 0x7fff_ffff_f000;
@@ -24,7 +25,6 @@ export interface CallChannel {
 }
 
 const MAX_RANGES = 4;
-const OUR_PID_NAMESPACE = pidNamespaceOf(process.pid);
 
 /**
  * The thread that waits in the kernel for the call being handled: its memory, its descriptors, who it is.
@@ -52,7 +52,22 @@ export class Caller {
 
   /** The process of the thread (its thread group id). */
   get pid(): number {
-    return processOf(this.tid);
+    return threadOf(this.tid).tgids[0] ?? 0;
+  }
+
+  /** Who it is, to be told to others later. */
+  identity(): Identity {
+    return new Identity(this.uid, this.gid, threadOf(this.tid));
+  }
+
+  /** The namespaces it sees others from. */
+  viewpoint(): Viewpoint {
+    return new Viewpoint(this.tid);
+  }
+
+  /** Its security context, or undefined where no LSM gives one. */
+  securityContext(): Uint8Array | undefined {
+    return securityContextOf(this.tid);
   }
 
   /** The name of its command, at most 15 bytes. */
@@ -67,7 +82,7 @@ export class Caller {
 
   /** Whether it sees the same processes as this one. */
   isInOurPidNamespace(): boolean {
-    return pidNamespaceOf(this.tid) === OUR_PID_NAMESPACE;
+    return namespaceOf(this.tid, 'pid') === OUR_PID_NAMESPACE;
   }
 
   /** Makes room for `size` bytes in the scratch memory that read() fills and write() empties. It holds until the next call. */

@@ -1,6 +1,6 @@
 import { Errno } from '../errno.js';
 import { close } from '../linux/file.js';
-import { liftDescriptorLimit, setDescriptorLimit } from '../linux/limits.js';
+import { RLIMIT_NOFILE, Rlimit, setDescriptorLimit } from '../linux/limits.js';
 import { processVmReadv, processVmWritev } from '../linux/memory.js';
 import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
 import { pidfdGetfd, pidfdOpen } from '../linux/pidfd.js';
@@ -111,13 +111,24 @@ class Installation {
    * would not have been within the limit are given up again.
    */
   private attemptWithLiftedLimit(): readonly number[] | Failure {
-    const old = liftDescriptorLimit(this.tid, 2);
-    if (old === undefined) return { error: Errno.EMFILE };
-    try {
-      return this.attempt(old.soft);
-    } finally {
-      setDescriptorLimit(this.tid, old.soft, old.hard);
-    }
+    const { tracee, scratch } = this;
+    const isKnown = tracee.call(calls.prlimit64, 0, RLIMIT_NOFILE, 0, scratch) === 0;
+    if (!isKnown || !this.transfer(processVmReadv, theirs, Rlimit.size)) return { error: Errno.EMFILE };
+    const soft = theirs.u64(Rlimit.soft);
+    const hard = theirs.u64(Rlimit.hard);
+    if (!this.setLimit(soft + 2, hard)) return { error: Errno.EMFILE };
+    const result = this.attempt(soft);
+    this.setLimit(soft, hard);
+    return result;
+  }
+
+  /** A process may move its soft limit itself; only raising the hard one takes the privilege, and perhaps we have it. */
+  private setLimit(soft: number, hard: number): boolean {
+    theirs.setU64(Rlimit.soft, soft);
+    theirs.setU64(Rlimit.hard, Math.max(soft, hard));
+    if (soft > hard) return setDescriptorLimit(this.tid, theirs);
+    if (!this.transfer(processVmWritev, theirs, Rlimit.size)) return false;
+    return this.tracee.call(calls.prlimit64, 0, RLIMIT_NOFILE, this.scratch, 0) === 0;
   }
 
   private attempt(limit: number): readonly number[] | Failure {
@@ -134,14 +145,23 @@ class Installation {
     const [a, b] = [theirs.i32(Envelope.pair), theirs.i32(Envelope.pair + FD_SIZE)];
     const [low, high] = [Math.min(a, b), Math.max(a, b)];
     const sender = this.take(high);
-    this.close(high);
     if (sender < 0) {
+      this.close(high);
       this.close(low);
       return { error: -sender as Errno };
     }
+    try {
+      this.close(high);
+      return this.receiveInto(low, sender, limit);
+    } finally {
+      closeElsewhere(sender); // the client's other threads may have put anything behind that number
+    }
+  }
+
+  /** Receives all files through the socket at `low`, and then puts the first one there. */
+  private receiveInto(low: number, sender: number, limit: number): readonly number[] | Failure {
     const [head, ...rest] = this.files as [number, ...number[]];
     const received = this.receiveAll(low, sender, [...rest, head]);
-    closeElsewhere(sender); // the client's other threads may have put anything behind that number
     const last = received.at(-1);
     if (received.length < this.files.length || last === undefined) {
       for (const fd of [...received, low]) this.close(fd);

@@ -1,66 +1,96 @@
-import { readFileSync, readlinkSync } from 'node:fs';
-import { tgkill } from '../linux/process.js';
+import { closeSync, openSync, readFileSync, readlinkSync } from 'node:fs';
+import { ioctl } from '../linux/file.js';
+
+/** ioctl on a namespace: a descriptor of its parent (ioctl_ns(2)). */
+const NS_GET_PARENT = 0xb702;
 
 const CACHE_LIMIT = 16384;
 /**
- * How long an answer holds unasked. The kernel hands out ids in turn, so a thread's id comes to another process only
- * after as many forks as there are ids, at least 32768, which takes many times longer.
+ * How long what is known of a thread holds unasked. The kernel hands out ids in turn, so a thread's id comes to another
+ * one only after as many forks as there are ids, at least 32768, which takes many times longer.
  */
 const TRUST_MS = 100;
 
-interface Membership {
-  readonly tgid: number;
-  confirmedAt: number;
+/** A thread as each pid namespace sees it that it is in, from this process's own one inwards. */
+export interface Thread {
+  readonly pidNamespaces: readonly string[];
+  readonly tids: readonly number[];
+  /** The ids of its process. */
+  readonly tgids: readonly number[];
 }
 
-const cache = new Map<number, Membership>();
+const cache = new Map<number, { readonly thread: Thread; readonly readAt: number }>();
 
-/**
- * The process a thread belongs to, or 0 if the thread is gone. A remembered answer is confirmed by a signal 0, which
- * costs a tenth of reading /proc and is exact: it succeeds only if that thread is in that process now.
- */
-export function processOf(tid: number): number {
-  const now = performance.now();
-  const known = cache.get(tid);
-  if (known !== undefined) {
-    if (now - known.confirmedAt < TRUST_MS) return known.tgid;
-    if (tgkill(known.tgid, tid, 0) === 0) {
-      known.confirmedAt = now;
-      return known.tgid;
-    }
-  }
-  const tgid = readThreadGroup(tid);
-  if (cache.size >= CACHE_LIMIT) cache.clear();
-  cache.set(tid, { tgid, confirmedAt: now });
-  return tgid;
-}
-
-const readThreadGroup = (tid: number): number => Number(/^Tgid:\s*(\d+)$/m.exec(readProc(tid, 'status'))?.[1] ?? 0);
-
-/** Reads of /proc/TID/syscall until a thread that was seen on its way into the kernel has arrived there. */
-const MAX_RETRIES = 1000;
-
-/** The number of the system call a thread is blocked in, or -1 if that cannot be told. */
-export function systemCallOf(tid: number): number {
-  for (let attempt = 0; attempt < MAX_RETRIES; attempt++) {
-    const text = readProc(tid, 'syscall');
-    if (text !== 'running\n') return Number.parseInt(text, 10);
-  }
-  return -1;
-}
-
-/** The name of a thread's command; empty if the thread is gone. */
-export const commandOf = (tid: number): string => readProc(tid, 'comm').trimEnd();
-
-/** Identifies a thread's pid namespace; undefined if the thread is gone. */
-export function pidNamespaceOf(tid: number): string | undefined {
+/** Identifies a namespace of a thread, `name` being an entry of /proc/TID/ns; undefined if the thread is gone. */
+export function namespaceOf(tid: number | 'self', name: string): string | undefined {
   try {
-    return readlinkSync(`/proc/${tid}/ns/pid`);
+    return readlinkSync(`/proc/${tid}/ns/${name}`);
   } catch {
     return undefined;
   }
 }
 
+export const OUR_PID_NAMESPACE = namespaceOf('self', 'pid') ?? '';
+export const OUR_USER_NAMESPACE = namespaceOf('self', 'user') ?? '';
+
+/** Who thread `tid` is. */
+export function threadOf(tid: number): Thread {
+  const now = performance.now();
+  const known = cache.get(tid);
+  if (known !== undefined && now - known.readAt < TRUST_MS) return known.thread;
+  const thread = readThread(tid);
+  if (cache.size >= CACHE_LIMIT) cache.clear();
+  cache.set(tid, { thread, readAt: now });
+  return thread;
+}
+
+function readThread(tid: number): Thread {
+  const status = readProc(tid, 'status');
+  const tids = ids(/^NSpid:\s*(.*)$/m.exec(status)?.[1]);
+  const tgids = ids(/^NStgid:\s*(.*)$/m.exec(status)?.[1]);
+  return { tids, tgids, pidNamespaces: tids.length > 1 ? nestedNamespaces(tid, tids.length) : [OUR_PID_NAMESPACE] };
+}
+
+const ids = (list: string | undefined): readonly number[] => (list === undefined ? [0] : list.split(/\s+/).map(Number));
+
+/** The pid namespaces of a thread, ours first, its own last. */
+function nestedNamespaces(tid: number, depth: number): string[] {
+  const found: string[] = [];
+  try {
+    for (let fd = openSync(`/proc/${tid}/ns/pid`, 'r'); fd >= 0; ) {
+      found.unshift(readlinkSync(`/proc/self/fd/${fd}`));
+      const parent = found.length < depth ? ioctl(fd, NS_GET_PARENT, 0) : -1;
+      closeSync(fd);
+      fd = parent;
+    }
+  } catch {
+    // it is gone, and nobody will see it
+  }
+  return found;
+}
+
+/** Reads of /proc/TID/syscall until a thread that was seen on its way into the kernel has arrived there. */
+const MAX_RETRIES = 1000;
+
+/** The number of the system call a thread is blocked in, or NaN if that cannot be told. */
+export function systemCallOf(tid: number): number {
+  for (let attempt = 0; attempt < MAX_RETRIES; attempt++) {
+    const text = readProc(tid, 'syscall');
+    if (text !== 'running\n') return Number.parseInt(text, 10);
+  }
+  return Number.NaN;
+}
+
+/** The name of a thread's command; empty if the thread is gone. */
+export const commandOf = (tid: number): string => readProc(tid, 'comm').trimEnd();
+
+/** The security context of a thread, or undefined where no LSM gives one. */
+export function securityContextOf(tid: number): Buffer | undefined {
+  const text = readProc(tid, 'attr/current').replace(/[\0\n]+$/, '');
+  return text === '' ? undefined : Buffer.from(text, 'latin1');
+}
+
+/** The text of a file in /proc/TID; empty if it cannot be read. */
 function readProc(tid: number, name: string): string {
   try {
     return readFileSync(`/proc/${tid}/${name}`, 'latin1');

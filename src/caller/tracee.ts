@@ -24,7 +24,7 @@ import {
   waitpid,
   X64,
 } from '../linux/ptrace.js';
-import { processOf } from './thread.js';
+import { threadOf } from './thread.js';
 
 /** The thread died, or was killed for not stopping in time. Nothing can be done for it any more. */
 export class TraceeGone extends Error {}
@@ -145,7 +145,7 @@ export class Tracee {
     for (;;) {
       if (waitpid(this.tid, statusBuffer.address, __WALL) === this.tid) return statusBuffer.i32(0);
       if (errno() !== Errno.EINTR) return this.gone();
-      if (performance.now() > this.deadline) tgkill(processOf(this.tid), this.tid, SIGKILL);
+      if (performance.now() > this.deadline) tgkill(threadOf(this.tid).tgids[0] ?? 0, this.tid, SIGKILL);
     }
   }
 

@@ -1,5 +1,5 @@
 import { close, fcntl } from './file.js';
-import { bind, errno } from './libc.js';
+import { addressOf, bind, errno } from './libc.js';
 import { IOVEC_SIZE, NativeBuffer } from './native-buffer.js';
 
 const memfdCreate = bind('int memfd_create(const char *name, unsigned int flags)');
@@ -68,14 +68,14 @@ export class SharedMemory {
   }
 
   /**
-   * Copies the first `length` bytes of a buffer to `offset`. By a system call, since a plain store would end the process
-   * with SIGBUS where the system has no page to give. False then.
+   * Copies bytes to `offset`. By a system call, since a plain store would end the process with SIGBUS where the system
+   * has no page to give. False then.
    */
-  write(offset: number, from: NativeBuffer, length: number): boolean {
-    copyVectors.setIovec(0, from.address, length);
-    copyVectors.setIovec(IOVEC_SIZE, this.address + offset, length);
+  write(offset: number, bytes: Uint8Array): boolean {
+    copyVectors.setIovec(0, addressOf(bytes), bytes.length);
+    copyVectors.setIovec(IOVEC_SIZE, this.address + offset, bytes.length);
     const { address } = copyVectors;
-    return processVmWritev(OWN_PID, address, 1, address + IOVEC_SIZE, 1, 0) === length;
+    return processVmWritev(OWN_PID, address, 1, address + IOVEC_SIZE, 1, 0) === bytes.length;
   }
 
   /** Gives the whole pages of [start, end) back to the system; they read as zeros afterwards. */

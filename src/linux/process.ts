@@ -1,6 +1,6 @@
 import { bind } from './libc.js';
 
-/** Asks whether thread `tid` belongs to process `tgid` (signal 0), 0 if so. */
+/** Sends a signal to thread `tid` of process `tgid`. */
 export const tgkill = bind('int tgkill(int tgid, int tid, int signal)');
 export const prctl = bind('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
 

@@ -272,6 +272,7 @@ struct test_case {
 		for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) { \
 			if (argc == 2) puts(cases[i].name); \
 			else if (argc == 3 && !strcmp(argv[2], cases[i].name)) { \
+				close_range(3, ~0U, 0); /* what was inherited would be in the way */ \
 				device = argv[1]; \
 				cases[i].run(); \
 				return 0; \

@@ -4,6 +4,7 @@
  *   holder DEVICE poll      says "ready", waits in poll for an error, and ends with 0 if it gets one
  *   holder DEVICE pause     says "ready" and waits for a signal
  *   holder DEVICE query     prints its limits
+ *   holder DEVICE overfill  sends to itself until that fails, and once more, and prints both errors
  */
 #include "bus1-test.h"
 
@@ -16,6 +17,13 @@ int main(int argc, char **argv)
 		struct bus1_cmd_peer_reset q;
 		EXPECT(query(peer, &q), 0);
 		printf("%u %u %u %u\n", q.max_slices, q.max_handles, q.max_inflight_bytes, q.max_inflight_fds);
+		return 0;
+	}
+	if (!strcmp(argv[2], "overfill")) {
+		int r;
+		while ((r = send_text(peer, 8, "x")) == 0);
+		printf("%s ", strerrorname_np(-r));
+		printf("%s\n", strerrorname_np(-send_text(peer, 8, "x")));
 		return 0;
 	}
 	EXPECT(send_text(peer, 8, "waiting"), 0);

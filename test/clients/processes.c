@@ -1,6 +1,7 @@
 /* Several processes, sharing, many peers, and clients that misbehave. */
 #include "bus1-test.h"
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -105,6 +106,29 @@ static void credentials_are_those_of_the_sending_thread(void)
 	EXPECT(recv.msg.tid, child);
 	EXPECT(recv.msg.uid, 4321);
 	EXPECT(recv.msg.gid, 1234);
+}
+
+/* The peer is opened in a pid namespace from which the sender cannot be seen, through a shared descriptor table. */
+static void an_invisible_sender_is_0(void)
+{
+	struct bus1_cmd_recv recv;
+	int lowest = dup(0);
+	close(lowest);
+	pid_t child = syscall(SYS_clone, CLONE_NEWPID | CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	if (child == 0) {
+		EXPECT(peer_open(), lowest);
+		EXPECT(send_text(lowest, 8, "from inside"), 0);
+		_exit(0);
+	}
+	join(child);
+	EXPECT(send_text(lowest, 8, "from outside"), 0);
+	EXPECT(recv_message(lowest, &recv), 0);
+	EXPECT(recv.msg.pid, 1);
+	EXPECT(recv.msg.tid, 1);
+	EXPECT(recv_message(lowest, &recv), 0);
+	EXPECT(recv.msg.pid, 0);
+	EXPECT(recv.msg.tid, 0);
+	EXPECT(recv.msg.uid, getuid());
 }
 
 static void callers_change_faster_than_any_cache(void)
@@ -298,6 +322,6 @@ static void killed_at_any_moment(void)
 }
 
 MAIN(CASE(dup_and_fork_share_a_peer), CASE(a_passed_descriptor_shares_the_peer), CASE(exit_of_a_process_closes_its_peers),
-     CASE(credentials_are_those_of_the_sending_thread), CASE(callers_change_faster_than_any_cache),
+     CASE(credentials_are_those_of_the_sending_thread), CASE(an_invisible_sender_is_0), CASE(callers_change_faster_than_any_cache),
      CASE(another_users_share_is_bounded), CASE(many_peers), CASE(a_client_that_scribbles_hurts_itself_only), CASE(a_payload_from_a_pool), CASE(bad_pointers_everywhere),
      CASE(an_array_that_ends_in_the_middle), CASE(memory_that_vanishes_while_it_is_read), CASE(killed_at_any_moment))

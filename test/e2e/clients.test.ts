@@ -9,18 +9,29 @@ const CLIENTS: Readonly<Record<string, readonly string[]>> = {
   handles: [],
   messages: [],
   processes: [],
+  descriptors: [],
+  'descriptors-static': [],
   large: ['--max-inflight-bytes', String(128 * 1024 * 1024)],
 };
 
+const warmUp = compiler.compile('clients/descriptors.c', 'warm-up');
+
 // All cases of a client share one daemon, so that what one leaves behind hurts the next.
 for (const [client, options] of Object.entries(CLIENTS)) {
-  const program = compiler.compile(`clients/${client}.c`, client);
+  const program = compiler.compile(
+    `clients/${client.replace('-static', '')}.c`,
+    client,
+    ...(client.endsWith('-static') ? ['-static'] : []),
+  );
   const cases = execFileSync(program, ['--list'], { encoding: 'utf8' }).trim().split('\n');
   describe(client, () => {
     let daemon: Daemon;
+    let descriptors: number;
 
     beforeAll(async () => {
       daemon = await Daemon.start(['--no-link', ...options]);
+      await run(warmUp, [daemon.device, 'errors_of_send']); // starts the thread that closes
+      descriptors = await daemon.descriptors();
     });
 
     afterAll(async () => {
@@ -37,6 +48,11 @@ for (const [client, options] of Object.entries(CLIENTS)) {
         stderr: '',
         internalErrors: null,
       });
+    });
+
+    test('all of it leaves nothing behind in the daemon', async () => {
+      await expect.poll(() => daemon.descriptors(), { timeout: 5000 }).toBe(descriptors);
+      expect((await daemon.status()).bus1.peers).toEqual([]);
     });
   });
 }

@@ -198,6 +198,18 @@ describe('mount', () => {
     expect(await daemon.stop()).toBe(0);
   });
 
+  test('an exceeded quota is logged once, with who, which, how much and the cure', async () => {
+    const daemon = await Daemon.startAt(join(directory, 'm'), ['--no-link', '--max-slices', '5']);
+    const overfill = await run(holder, [daemon.device, 'overfill']);
+    expect(overfill.stdout).toBe('EDQUOT EDQUOT\n');
+    expect(await daemon.stop()).toBe(0);
+    const lines = daemon.log.split('\n').filter((line) => line.includes('quota exceeded'));
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(
+      /peer \d+ \(uid 0, pid \d+, holder\) asked for 1 more slices of peer .* has 5 of 5 in use; raise it with --max-slices/,
+    );
+  });
+
   test('log formats', async () => {
     for (const [format, pattern] of [
       ['json', /^\{"level":30.*"msg":"mounted"\}$/m],

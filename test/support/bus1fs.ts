@@ -1,10 +1,11 @@
 import { type ChildProcess, type ChildProcessByStdio, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { DaemonStatus } from '../../src/status.js';
 import { ROOT } from './compile.js';
 
 export const CLI = join(ROOT, 'dist/cli/main.js');
@@ -114,6 +115,16 @@ export class Daemon {
     }
     rmdirSync(this.directory);
     return this.process.exitCode;
+  }
+
+  /** What `bus1fs status` reports. */
+  async status(): Promise<DaemonStatus> {
+    return JSON.parse((await bus1fs('status', this.directory, '--json')).stdout) as DaemonStatus;
+  }
+
+  /** How many descriptors the device process has open. */
+  async descriptors(): Promise<number> {
+    return readdirSync(`/proc/${(await this.status()).devicePid}/fd`).length;
   }
 
   private async kill(): Promise<void> {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +14,7 @@ export class Compiler {
   private readonly directory = mkdtempSync(join(tmpdir(), 'bus1fs-clients-'));
 
   constructor() {
+    chmodSync(this.directory, 0o755); // some tests run them as other users
     process.on('exit', () => rmSync(this.directory, { recursive: true, force: true }));
   }
 

@@ -1,6 +1,16 @@
 import { Peer } from './peer.js';
 import type { PoolMemory } from './pool.js';
-import { type Limits, User } from './quota.js';
+import { type Limits, type Quotas, User } from './quota.js';
+
+/** A call that failed because of a quota. */
+export interface Refusal {
+  /** Whose quota it is. */
+  readonly peer: Peer;
+  readonly resource: keyof Quotas;
+  readonly amount: number;
+  /** Whose call it was. */
+  readonly asker: Peer;
+}
 
 /**
  * One bus: all peers that can reach each other, and the order of everything that happens between them.
@@ -9,6 +19,8 @@ import { type Limits, User } from './quota.js';
  * other, a multicast or a destruction takes the same instant on every peer.
  */
 export class Bus {
+  /** Called for every call that fails because of a quota. */
+  onRefusal: ((refusal: Refusal) => void) | undefined;
   private readonly users = new Map<number, User>();
   private readonly limits: Limits;
   private lastSequence = 0;

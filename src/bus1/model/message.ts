@@ -4,13 +4,8 @@ import type { Slice } from './pool.js';
 export const MessageType = { NONE: 0, DATA: 1, NODE_DESTROY: 2, NODE_RELEASE: 3 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 
-/** Who sent a message, at the time of SEND. */
-export interface Sender {
-  readonly uid: number;
-  readonly gid: number;
-  readonly pid: number;
-  readonly tid: number;
-}
+/** Who sent a message, at the time of SEND. The model only keeps it. */
+export type Sender = object;
 
 /** Open descriptors a message carries. The bus keeps them open until the message goes, whichever way. */
 export interface Files {
@@ -24,6 +19,8 @@ export interface Cargo {
   readonly sender: Sender;
   readonly slice: Slice;
   readonly nBytes: number;
+  /** Length of the sender's security context, where the receiver wanted it and there is one. */
+  readonly nSecctx: number;
   /** The receiver's handles, some of them not visible to it before it receives this message. */
   readonly handles: readonly Handle[];
   readonly files: Files | undefined;

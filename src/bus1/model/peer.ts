@@ -48,6 +48,12 @@ export class Peer {
     return this.exposed.values();
   }
 
+  /** Tells that `amount` more of a resource of this peer was asked for than it may use. */
+  refuse(resource: keyof Quotas, amount: number, asker: Peer): Errno {
+    this.bus.onRefusal?.({ peer: this, resource, amount, asker });
+    return Errno.EDQUOT;
+  }
+
   // ---- handles
 
   handle(id: HandleId): Handle | undefined {
@@ -105,13 +111,13 @@ export class Peer {
     if (!source.node.isLive) return 'destroyed';
     if (!receiver.quotas.handles.fits(1)) {
       this.uncreate(created);
-      return Errno.EDQUOT;
+      return receiver.refuse('handles', 1, this);
     }
     receiver.quotas.handles.charge(1);
     if (!this.quotas.handles.fits(created.length)) {
       receiver.quotas.handles.charge(-1);
       this.uncreate(created);
-      return Errno.EDQUOT;
+      return this.refuse('handles', created.length, this);
     }
     this.quotas.handles.charge(created.length);
     const handle = source.node.handleFor(receiver);
@@ -145,7 +151,7 @@ export class Peer {
       if (!handle.node.isLive) return Errno.ESTALE;
       owned.push(handle);
     }
-    return this.quotas.handles.fits(created.length) ? Errno.OK : Errno.EDQUOT;
+    return this.quotas.handles.fits(created.length) ? Errno.OK : this.refuse('handles', created.length, this);
   }
 
   /** Destroys nodes of this peer in one transaction and queues a NODE_DESTROY for each of their handles. */
@@ -268,11 +274,9 @@ export class Peer {
   }
 
   /** Whether that fits; another user's share is bounded further. */
-  fitsInFlight(bytes: number, fds: number, senderUid: number): boolean {
-    const { inflightBytes, inflightFds } = this.quotas;
-    if (!inflightBytes.fits(bytes) || !inflightFds.fits(fds)) return false;
-    if (senderUid === this.user.uid) return true;
-    return inflightBytes.fitsForeign(bytes, senderUid) && inflightFds.fitsForeign(fds, senderUid);
+  fitsInFlight(resource: 'inflightBytes' | 'inflightFds', amount: number, senderUid: number): boolean {
+    const quota = this.quotas[resource];
+    return quota.fits(amount) && (senderUid === this.user.uid || quota.fitsForeign(amount, senderUid));
   }
 
   private returnInFlight(message: Message): void {

@@ -16,6 +16,8 @@ const KEEP_WARM = 2 * 1024 * 1024;
 export interface PoolMemory {
   /** Where it starts, for whoever copies messages into it; the model itself never touches it. */
   readonly address: number;
+  /** Copies bytes to `offset`. False when the system has no memory. */
+  write(offset: number, bytes: Uint8Array): boolean;
   /** Gives the whole pages in [start, end) back to the system. */
   discard(start: number, end: number): void;
 }

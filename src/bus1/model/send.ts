@@ -9,6 +9,8 @@ import { align8, POOL_SIZE, type Slice } from './pool.js';
 export interface Delivery {
   readonly receiver: Peer;
   readonly slice: Slice;
+  /** The sender's security context, if it is to be written to the slice. */
+  readonly secctx: Uint8Array | undefined;
 }
 
 interface ReservedDelivery extends Delivery {
@@ -22,15 +24,15 @@ const HANDLE_ID_SIZE = 8;
 /** Where the parts of a slice lie, relative to its start. */
 export interface SliceLayout {
   readonly handles: number;
-  readonly fds: number;
+  readonly secctx: number;
   readonly size: number;
 }
 
-/** Slice layout: payload, handle ids, descriptor numbers, security context, each rounded up to 8; at least 8 bytes. */
-export function sliceLayout(nBytes: number, nHandles: number, nFds: number): SliceLayout {
+/** Payload; handle ids and right after them descriptor numbers; security context; each part rounded up to 8, all at least 8. */
+export function sliceLayout(nBytes: number, nHandles: number, nFds: number, nSecctx: number): SliceLayout {
   const handles = align8(nBytes);
-  const fds = handles + nHandles * HANDLE_ID_SIZE;
-  return { handles, fds, size: Math.max(8, fds + align8(nFds * FD_SIZE)) };
+  const secctx = handles + nHandles * HANDLE_ID_SIZE + align8(nFds * FD_SIZE);
+  return { handles, secctx, size: Math.max(8, secctx + align8(nSecctx)) };
 }
 
 /**
@@ -48,15 +50,17 @@ export class SendTransaction {
   private readonly carried: Node[] = [];
   private readonly created: Handle[] = [];
   private files: Files | undefined;
-  private layout: SliceLayout;
+  private readonly readSecctx: () => Uint8Array | undefined;
+  private secctx: Uint8Array | undefined;
+  private hasReadSecctx = false;
 
-  /** A message of `nBytes` payload from `sender`. */
-  constructor(sender: Peer, nBytes: number) {
+  /** A message of `nBytes` payload from `sender`, whose security context is read if a receiver wants it. */
+  constructor(sender: Peer, nBytes: number, readSecctx: () => Uint8Array | undefined) {
     this.sender = sender;
     this.nBytes = nBytes;
     this.deliveries = this.reserved;
     this.stamp = sender.bus.nextStamp();
-    this.layout = sliceLayout(nBytes, 0, 0);
+    this.readSecctx = readSecctx;
   }
 
   /** Adds a handle that every delivery carries. */
@@ -70,7 +74,6 @@ export class SendTransaction {
   /** Ends the list of what is carried: the handles so far and these descriptors, of which it takes over one reference. */
   attach(files: Files | undefined): void {
     this.files = files;
-    this.layout = sliceLayout(this.nBytes, this.carried.length, files?.count ?? 0);
   }
 
   /** Reserves the delivery to one destination. */
@@ -90,25 +93,39 @@ export class SendTransaction {
   }
 
   private reserve(receiver: Peer, node: Node | undefined): Errno {
-    const { size } = this.layout;
+    const { sender } = this;
+    const nHandles = this.carried.length;
     const nFds = this.files?.count ?? 0;
-    const { uid } = this.sender.user;
+    const secctx = receiver.wantsSecctx ? this.securityContext() : undefined;
+    const { size } = sliceLayout(this.nBytes, nHandles, nFds, secctx?.length ?? 0);
     const isInFlight = node !== undefined;
-    if (!receiver.quotas.slices.fits(1) || !receiver.quotas.handles.fits(this.carried.length)) return Errno.EDQUOT;
+    if (!receiver.quotas.slices.fits(1)) return receiver.refuse('slices', 1, sender);
+    if (!receiver.quotas.handles.fits(nHandles)) return receiver.refuse('handles', nHandles, sender);
     if (size > POOL_SIZE) return Errno.EMSGSIZE;
-    if (isInFlight && !receiver.fitsInFlight(size, nFds, uid)) return Errno.EDQUOT;
+    if (isInFlight && !receiver.fitsInFlight('inflightBytes', size, sender.user.uid)) {
+      return receiver.refuse('inflightBytes', size, sender);
+    }
+    if (isInFlight && !receiver.fitsInFlight('inflightFds', nFds, sender.user.uid)) {
+      return receiver.refuse('inflightFds', nFds, sender);
+    }
     const slice = receiver.allocateSlice(size);
     if (slice === undefined) return Errno.EXFULL;
-    receiver.quotas.handles.charge(this.carried.length);
-    if (isInFlight) receiver.chargeInFlight(size, nFds, uid);
-    this.reserved.push({ receiver, slice, node });
+    receiver.quotas.handles.charge(nHandles);
+    if (isInFlight) receiver.chargeInFlight(size, nFds, sender.user.uid);
+    this.reserved.push({ receiver, slice, node, secctx });
     return Errno.OK;
+  }
+
+  private securityContext(): Uint8Array | undefined {
+    if (!this.hasReadSecctx) this.secctx = this.readSecctx();
+    this.hasReadSecctx = true;
+    return this.secctx;
   }
 
   /** Charges the sender for the nodes this call creates. */
   chargeOwnNodes(): Errno {
     const { handles } = this.sender.quotas;
-    if (!handles.fits(this.created.length)) return Errno.EDQUOT;
+    if (!handles.fits(this.created.length)) return this.sender.refuse('handles', this.created.length, this.sender);
     handles.charge(this.created.length);
     return Errno.OK;
   }
@@ -116,7 +133,7 @@ export class SendTransaction {
   /** Delivers, as one transaction. */
   commit(sender: Sender): void {
     const sequence = this.sender.bus.nextSequence();
-    for (const { receiver, slice, node } of this.reserved) {
+    for (const { receiver, slice, node, secctx } of this.reserved) {
       const handles = this.carried.map((carried) => carried.handleFor(receiver));
       for (const handle of handles) handle.addCarried();
       this.files?.retain();
@@ -124,6 +141,7 @@ export class SendTransaction {
         sender,
         slice,
         nBytes: this.nBytes,
+        nSecctx: secctx?.length ?? 0,
         handles,
         files: this.files,
         senderUid: this.sender.user.uid,

@@ -11,7 +11,7 @@ import { SendTransaction } from '../../../../src/bus1/model/send.js';
 import { Errno } from '../../../../src/errno.js';
 
 const SENDER = { uid: 0, gid: 0, pid: 1, tid: 1 };
-const MEMORY = { address: 0, discard: () => {} };
+const MEMORY = { address: 0, write: () => true, discard: () => {} };
 const OWN_IDS = [0, 8, 16, 24];
 
 const usedOf = ({ slices, handles, inflightBytes, inflightFds }: Quotas): number[] =>
@@ -36,7 +36,7 @@ class World {
   }
 
   send(from: Peer, to: readonly HandleId[], carried: readonly HandleId[], size: number, seed = false): Errno {
-    const transaction = new SendTransaction(from, size);
+    const transaction = new SendTransaction(from, size, () => undefined);
     let error: Errno = Errno.OK;
     for (const id of carried) error ||= transaction.carry(id);
     if (error === Errno.OK) {

@@ -6,6 +6,7 @@ const MIB = 1 << 20;
 
 class Memory {
   readonly address = 0;
+  readonly write = () => true;
   readonly discarded: [number, number][] = [];
   discard(start: number, end: number): void {
     this.discarded.push([start, end]);

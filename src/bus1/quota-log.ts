@@ -1,0 +1,70 @@
+import type { Logger } from 'pino';
+import type { Refusal } from './model/bus.js';
+import type { Peer } from './model/peer.js';
+import type { Quotas } from './model/quota.js';
+
+type Resource = keyof Quotas;
+
+const OPTIONS: Readonly<Record<Resource, string>> = {
+  slices: '--max-slices',
+  handles: '--max-handles',
+  inflightBytes: '--max-inflight-bytes',
+  inflightFds: '--max-inflight-fds',
+};
+const WINDOW_MS = 10_000;
+const LINES_PER_WINDOW = 10;
+
+/** Tells the administrator of exceeded quotas: once per peer and resource, and only so often for all of them together. */
+export class QuotaLog {
+  private readonly log: Logger;
+  private readonly reported = new WeakMap<Peer, Set<Resource>>();
+  private windowStart = 0;
+  private lines = 0;
+  private suppressed = 0;
+
+  constructor(log: Logger) {
+    this.log = log;
+  }
+
+  /** `describe` names a peer for humans. */
+  report({ peer, resource, amount, asker }: Refusal, describe: (peer: Peer) => string): void {
+    const reported = this.reported.get(peer) ?? new Set();
+    if (reported.has(resource)) return;
+    this.reported.set(peer, reported.add(resource));
+    if (!this.mayWrite()) return;
+    const { used, max, bound } = exceeded({ peer, resource, amount, asker });
+    const cure = bound === 'peer' ? 'PEER_RESET or ' : '';
+    this.log.warn(
+      { resource, bound, used, max, amount, suppressed: this.suppressed },
+      `quota exceeded: ${describe(asker)} asked for ${amount} more ${resource} of ${describe(peer)}, ` +
+        `whose ${bound} has ${used} of ${max} in use; raise it with ${cure}${OPTIONS[resource]}`,
+    );
+    this.suppressed = 0;
+  }
+
+  private mayWrite(): boolean {
+    const now = performance.now();
+    if (now - this.windowStart > WINDOW_MS) {
+      this.windowStart = now;
+      this.lines = 0;
+    }
+    if (this.lines < LINES_PER_WINDOW) {
+      this.lines++;
+      return true;
+    }
+    this.suppressed++;
+    return false;
+  }
+}
+
+/** Which bound it was: the peer's own limit, its user's, or the share that another user may take. */
+function exceeded({ peer, resource, amount }: Refusal): {
+  used: number;
+  max: number;
+  bound: 'peer' | 'user' | 'share';
+} {
+  const own = peer.quotas[resource];
+  const user = peer.user.quotas[resource];
+  if (user.used + amount > user.max) return { used: user.used, max: user.max, bound: 'user' };
+  return { used: own.used, max: own.max, bound: own.used + amount > own.max ? 'peer' : 'share' };
+}

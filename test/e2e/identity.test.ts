@@ -1,0 +1,101 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { bus1fs, Daemon, run } from '../support/bus1fs.js';
+import { compiler } from '../support/compile.js';
+
+const program = compiler.compile('clients/identity.c', 'identity');
+const OVERFLOW = 65534;
+
+let daemon: Daemon;
+
+beforeAll(async () => {
+  daemon = await Daemon.start();
+});
+
+afterAll(async () => {
+  expect(await daemon.stop()).toBe(0);
+});
+
+/** Runs a receiver under the command `receiver`, and under that a sender under `sender`. Returns who each says was sending. */
+async function converse(receiver: readonly string[], sender: readonly string[]) {
+  const [command = '', ...args] = [
+    ...receiver,
+    program,
+    daemon.device,
+    'receive',
+    ...sender,
+    program,
+    daemon.device,
+    'send',
+  ];
+  const outcome = await run(command, args);
+  const numbers = (who: string): number[] =>
+    (new RegExp(`${who} sees (.*)`).exec(outcome.stdout)?.[1] ?? `${outcome.stdout}${outcome.stderr}`)
+      .split(' ')
+      .map(Number);
+  return { sent: numbers('sender'), received: numbers('receiver') };
+}
+
+const PID_NS = ['unshare', '--pid', '--fork'];
+const asUser = (id: number): string[] => ['setpriv', `--reuid=${id}`, `--regid=${id}`, '--clear-groups'];
+const ENV = ['env'];
+
+describe('credentials', () => {
+  test('in one namespace they are what the sender sees itself', async () => {
+    const { sent, received } = await converse(ENV, ENV);
+    expect(received).toEqual(sent);
+  });
+
+  test('of a process in a nested pid namespace, as the outer one sees it', async () => {
+    const { sent, received } = await converse(ENV, PID_NS);
+    expect(sent[2]).toBe(1);
+    const [uid, gid, pid, tid] = received;
+    expect([uid, gid]).toEqual([0, 0]);
+    expect(pid).toBeGreaterThan(1);
+    expect(tid).toBe(pid);
+  });
+
+  test('inside one nested pid namespace', async () => {
+    const { sent, received } = await converse(PID_NS, ENV);
+    expect(sent[2]).toBe(2);
+    expect(received).toEqual(sent);
+  });
+
+  test('two and three levels deep', async () => {
+    // each unshare is a process in the receiver's namespace too, and the receiver itself is process 1
+    expect((await converse(PID_NS, PID_NS)).received.slice(2)).toEqual([3, 3]);
+    expect((await converse([...PID_NS, ...PID_NS], [...PID_NS, ...PID_NS])).received.slice(2)).toEqual([4, 4]);
+    expect((await converse([...PID_NS, ...PID_NS, ...PID_NS], ENV)).received.slice(2)).toEqual([2, 2]);
+  });
+
+  test('of another user', async () => {
+    const { sent, received } = await converse(ENV, asUser(4321));
+    expect(sent.slice(0, 2)).toEqual([4321, 4321]);
+    expect(received).toEqual(sent);
+  });
+
+  test('as a user namespace of the receiver maps them', async () => {
+    const mapped = ['unshare', '--user', '--map-root-user'];
+    expect((await converse([...asUser(4321), ...mapped], ENV)).received.slice(0, 2)).toEqual([0, 0]);
+  });
+
+  test('what a user namespace does not map reads as the overflow id', async () => {
+    const unmapped = ['unshare', '--user'];
+    expect((await converse([...asUser(4321), ...unmapped], ENV)).received.slice(0, 2)).toEqual([OVERFLOW, OVERFLOW]);
+  });
+
+  test('of a sender in a user namespace, as the receiver outside sees it', async () => {
+    const { sent, received } = await converse(ENV, [...asUser(4321), 'unshare', '--user', '--map-root-user']);
+    expect(sent.slice(0, 2)).toEqual([0, 0]);
+    expect(received.slice(0, 2)).toEqual([4321, 4321]);
+  });
+});
+
+test('a caller that the daemon cannot see gets EPERM, and one line says why', async () => {
+  // This daemon is in a pid namespace of its own, so its clients out here are not visible to it.
+  const contained = await Daemon.start(['--no-link'], [], PID_NS);
+  for (let i = 0; i < 2; i++)
+    expect((await run(program, [contained.device, 'receive', 'true'])).stdout).toContain('EPERM');
+  expect(contained.log.match(/run bus1fs in the pid namespace of the host/g)).toHaveLength(1);
+  expect((await bus1fs('umount', contained.directory)).status).toBe(0);
+  expect(await contained.exit()).toBe(0);
+});

@@ -1,0 +1,47 @@
+import { describe, expect, test } from 'vitest';
+import { Bus } from '../../../../src/bus1/model/bus.js';
+import { DEFAULT_LIMITS } from '../../../../src/bus1/model/quota.js';
+import { SendTransaction, sliceLayout } from '../../../../src/bus1/model/send.js';
+import { Errno } from '../../../../src/errno.js';
+
+const MEMORY = { address: 0, write: () => true, discard: () => {} };
+
+describe('sliceLayout', () => {
+  test.each([
+    [[0, 0, 0, 0], { handles: 0, secctx: 0, size: 8 }],
+    [[1, 0, 0, 0], { handles: 8, secctx: 8, size: 8 }],
+    [[5, 2, 1, 0], { handles: 8, secctx: 32, size: 32 }],
+    [[5, 2, 3, 9], { handles: 8, secctx: 40, size: 56 }],
+  ] as const)('%j', ([nBytes, nHandles, nFds, nSecctx], layout) => {
+    expect(sliceLayout(nBytes, nHandles, nFds, nSecctx)).toEqual(layout);
+  });
+});
+
+describe('SendTransaction', () => {
+  test('reads the security context once, and only for receivers that want it', () => {
+    const bus = new Bus(DEFAULT_LIMITS);
+    const [sender, a, b, c] = [0, 1, 2, 3].map(() => bus.addPeer(0, MEMORY, () => {}));
+    if (!sender || !a || !b || !c) throw new Error('no peers');
+    a.wantsSecctx = true;
+    c.wantsSecctx = true;
+    let reads = 0;
+    const transaction = new SendTransaction(sender, 3, () => {
+      reads++;
+      return Buffer.from('system_u');
+    });
+    transaction.attach(undefined);
+    for (const peer of [a, b, c]) {
+      const handle = peer.transferHandle(8, sender);
+      if (typeof handle !== 'object') throw new Error('no handle');
+      expect(transaction.address(handle.id)).toBe(Errno.OK);
+    }
+    expect(reads).toBe(1);
+    expect(transaction.deliveries.map(({ secctx, slice }) => [secctx?.length, slice.size])).toEqual([
+      [8, 16],
+      [undefined, 8],
+      [8, 16],
+    ]);
+    transaction.commit({});
+    expect([a, b, c].map((peer) => peer.nextMessage()?.cargo?.nSecctx)).toEqual([8, 0, 8]);
+  });
+});
