@@ -6,6 +6,8 @@
  *   client query DEVICE          PEER_QUERY
  *   client send DEVICE BYTES N   SEND of so many bytes to N peers; receiving is not timed
  *   client cycle DEVICE BYTES N  the same, and RECV and SLICE_RELEASE on each
+ *   client fds DEVICE N          SEND of N descriptors, RECV that installs them, SLICE_RELEASE, and closing them
+ *   client nested DEVICE         like cycle with 1 KiB, the receiving peer opened in a pid namespace below the sender's
  *   client open DEVICE           open and close
  *   client idle DEVICE N         opens N peers, says "ready" and waits for a signal
  *   client socket BYTES N        send and recv over N SOCK_SEQPACKET pairs
@@ -13,6 +15,8 @@
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +24,9 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <linux/bus1.h>
@@ -99,6 +105,38 @@ static void socket_cycle(void)
 }
 
 static const char *device;
+static const char *pool;
+static size_t n_fds;
+static int null_fd;
+
+static void fds_cycle(void)
+{
+	int fds[BUS1_FD_MAX];
+	for (size_t i = 0; i < n_fds; i++) fds[i] = null_fd;
+	struct bus1_cmd_send send = {
+		.ptr_destinations = (unsigned long)handles, .n_destinations = 1, .ptr_fds = (unsigned long)fds, .n_fds = n_fds,
+	};
+	struct bus1_cmd_recv recv = { .flags = BUS1_RECV_FLAG_INSTALL_FDS, .max_offset = -1 };
+	double start = now();
+	check(ioctl(sender, BUS1_CMD_SEND, &send), "SEND");
+	check(ioctl(peers[0], BUS1_CMD_RECV, &recv), "RECV");
+	memcpy(fds, pool + recv.msg.offset, n_fds * sizeof *fds);
+	for (size_t i = 0; i < n_fds; i++) check(close(fds[i]), "close");
+	check(ioctl(peers[0], BUS1_CMD_SLICE_RELEASE, &recv.msg.offset), "SLICE_RELEASE");
+	timed += now() - start;
+}
+
+/* Opens the device in a pid namespace of its own, through a descriptor table shared with the child. */
+static int open_nested(void)
+{
+	int next = dup(0), status;
+	close(next);
+	pid_t child = syscall(SYS_clone, CLONE_NEWPID | CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	check(child, "clone");
+	if (child == 0) _exit(open(device, O_RDWR | O_CLOEXEC) != next);
+	if (waitpid(child, &status, 0) < 0 || status) errx(1, "opening in a pid namespace");
+	return next;
+}
 
 static void open_close(void)
 {
@@ -129,11 +167,11 @@ static void measure(void (*operation)(void))
 	printf("%.0f\n", rounds[ROUNDS / 2]);
 }
 
-static void make_peers(void)
+static void make_peers(int is_nested)
 {
 	for (size_t i = 0; i < n_peers; i++) {
 		struct bus1_cmd_handle_transfer transfer = { .src_handle = 8, .dst_fd = sender };
-		check(peers[i] = open(device, O_RDWR | O_CLOEXEC), device);
+		check(peers[i] = is_nested ? open_nested() : open(device, O_RDWR | O_CLOEXEC), device);
 		check(ioctl(peers[i], BUS1_CMD_HANDLE_TRANSFER, &transfer), "HANDLE_TRANSFER");
 		handles[i] = transfer.dst_handle;
 	}
@@ -159,8 +197,8 @@ int main(int argc, char **argv)
 	if (argc > at + 1) n_peers = strtoul(argv[at + 1], NULL, 0);
 	if (!strcmp(mode, "idle")) idle(n_bytes);
 	if (n_peers > MAX_PEERS) errx(2, "at most %d peers", MAX_PEERS);
-	payload = malloc(n_bytes + 1);
-	sink = malloc(n_bytes + 1);
+	payload = malloc(n_bytes + 1024);
+	sink = malloc(n_bytes + 1024);
 	memset(payload, 'x', n_bytes);
 	if (is_socket) {
 		for (size_t i = 0; i < n_peers; i++) {
@@ -175,8 +213,13 @@ int main(int argc, char **argv)
 	if (!strcmp(mode, "floor") || !strcmp(mode, "query")) measure(query);
 	else if (!strcmp(mode, "open")) measure(open_close);
 	else {
-		make_peers();
-		measure(!strcmp(mode, "send") ? send_only : cycle);
+		int is_nested = !strcmp(mode, "nested");
+		if (!strcmp(mode, "fds")) n_fds = n_bytes, n_bytes = 0;
+		if (is_nested) n_bytes = 1024;
+		check(null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), "/dev/null");
+		make_peers(is_nested);
+		pool = mmap(NULL, 1 << 20, PROT_READ, MAP_SHARED, peers[0], 0);
+		measure(!strcmp(mode, "send") ? send_only : n_fds ? fds_cycle : cycle);
 	}
 	return 0;
 }

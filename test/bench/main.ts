@@ -66,6 +66,9 @@ const rowsFor = (device: string, floor: string): Row[] => [
     },
     { name: `SOCK_SEQPACKET send+recv ${bytes(size)}`, args: ['socket', `${size}`, '1'] },
   ]),
+  { name: 'SEND+RECV+SLICE_RELEASE 1 KiB between pid namespaces', args: ['nested', device] },
+  { name: 'the same, 0 B with 1 descriptor, and close', args: ['fds', device, '1'] },
+  { name: 'the same, 0 B with 16 descriptors, and close', args: ['fds', device, '16'] },
   ...DESTINATIONS.slice(1).flatMap((n) => [
     { name: `SEND 1 KiB to ${n}`, args: ['send', device, '1024', `${n}`] },
     { name: `SEND+RECV+SLICE_RELEASE 1 KiB to ${n}`, args: ['cycle', device, '1024', `${n}`] },

@@ -3,28 +3,39 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Daemon, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
 
-/** The test clients, and the options of the mount each runs against. */
-const CLIENTS: Readonly<Record<string, readonly string[]>> = {
-  peers: [],
-  handles: [],
-  messages: [],
-  processes: [],
-  descriptors: [],
-  'descriptors-static': [],
-  large: ['--max-inflight-bytes', String(128 * 1024 * 1024)],
-};
+/** A test client, and how it is compiled and run. */
+interface Client {
+  readonly title: string;
+  readonly source: string;
+  readonly flags?: readonly string[];
+  /** Options of the mount. */
+  readonly options?: readonly string[];
+  /** The command it runs under. */
+  readonly under?: readonly string[];
+}
+
+/** As a container engine arranges it, short of a root file system. */
+const CONTAINER = ['unshare', '--pid', '--fork', '--net', '--mount', '--uts', '--ipc', '--cgroup'];
+
+const CLIENTS: readonly Client[] = [
+  { title: 'peers', source: 'peers' },
+  { title: 'handles', source: 'handles' },
+  { title: 'messages', source: 'messages' },
+  { title: 'processes', source: 'processes' },
+  { title: 'descriptors', source: 'descriptors' },
+  { title: 'descriptors, static', source: 'descriptors', flags: ['-static'] },
+  { title: 'descriptors, in a container', source: 'descriptors', under: CONTAINER },
+  { title: 'messages, in a container', source: 'messages', under: CONTAINER },
+  { title: 'large', source: 'large', options: ['--max-inflight-bytes', String(128 * 1024 * 1024)] },
+];
 
 const warmUp = compiler.compile('clients/descriptors.c', 'warm-up');
 
 // All cases of a client share one daemon, so that what one leaves behind hurts the next.
-for (const [client, options] of Object.entries(CLIENTS)) {
-  const program = compiler.compile(
-    `clients/${client.replace('-static', '')}.c`,
-    client,
-    ...(client.endsWith('-static') ? ['-static'] : []),
-  );
+for (const [i, { title, source, flags = [], options = [], under = [] }] of CLIENTS.entries()) {
+  const program = compiler.compile(`clients/${source}.c`, `${source}-${i}`, ...flags);
   const cases = execFileSync(program, ['--list'], { encoding: 'utf8' }).trim().split('\n');
-  describe(client, () => {
+  describe(title, () => {
     let daemon: Daemon;
     let descriptors: number;
 
@@ -39,7 +50,8 @@ for (const [client, options] of Object.entries(CLIENTS)) {
     });
 
     test.each(cases)('%s', async (name) => {
-      const outcome = await run(program, [daemon.device, name]);
+      const [command = '', ...args] = [...under, program, daemon.device, name];
+      const outcome = await run(command, args);
       const { log } = daemon;
       expect({ ...outcome, internalErrors: log.match(/.*internal error.*/g) }, log).toEqual({
         status: 0,
