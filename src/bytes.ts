@@ -57,8 +57,9 @@ export class Bytes {
 
   /** Stores a non-negative integer below 2^53. */
   setU64(offset: number, value: number): void {
-    this.view.setUint32(offset, value >>> 0, true);
-    this.view.setUint32(offset + 4, Math.floor(value / TWO_32), true);
+    const high = value < TWO_32 ? 0 : Math.floor(value / TWO_32);
+    this.view.setUint32(offset, value - high * TWO_32, true);
+    this.view.setUint32(offset + 4, high, true);
   }
 
   setBigU64(offset: number, value: bigint): void {

@@ -2,10 +2,11 @@ import { Bus1Device } from './bus1/device.js';
 import { Connection } from './fuse/connection.js';
 import { Session } from './fuse/session.js';
 import type { Tree, TreeEntry } from './fuse/tree.js';
+import { Heartbeat } from './linux/heartbeat.js';
 import { PR_SET_PDEATHSIG, prctl } from './linux/process.js';
 import { createLogger } from './log.js';
 import type { DaemonStatus } from './status.js';
-import { type DeviceConfig, FUSE_FD } from './supervisor/device-config.js';
+import { type DeviceConfig, FUSE_FD, HEARTBEAT_FD } from './supervisor/device-config.js';
 import { VERSION } from './version.js';
 
 /*
@@ -41,4 +42,6 @@ const tree: Tree = new Map<string, TreeEntry>([
   ['bus1', bus1],
   ['status', status],
 ]);
-new Session(new Connection(FUSE_FD), tree, config.deviceNumber, log).run();
+const heartbeat = Heartbeat.open(HEARTBEAT_FD);
+if (heartbeat === undefined) throw new Error('no heartbeat');
+new Session(new Connection(FUSE_FD), tree, { deviceNumber: config.deviceNumber, heartbeat, log }).run();

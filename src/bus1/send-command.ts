@@ -72,7 +72,7 @@ export function send(sender: Peer, argument: Bytes, caller: Caller): Errno {
   const nBytes = payloadSize(arrays.memory, call.nVecs);
   if (nBytes < 0) return -nBytes as Errno;
 
-  const transaction = new SendTransaction(sender, nBytes, () => caller.securityContext());
+  const transaction = new SendTransaction(sender, nBytes, caller);
   const error = prepare(transaction, call, arrays, nBytes);
   if (error === Errno.OK) transaction.commit(caller.identity());
   else transaction.abort();

@@ -27,7 +27,7 @@ export class Identity {
 
   /** How the namespaces of a viewpoint see it: an unmapped uid or gid as 65534, an invisible process as 0. */
   seenFrom({ pidNamespace, users, groups }: Viewpoint): Credentials {
-    const level = this.thread.pidNamespaces.indexOf(pidNamespace);
+    const level = this.thread.pidNamespaces[0] === pidNamespace ? 0 : this.thread.pidNamespaces.indexOf(pidNamespace);
     return {
       uid: users?.inside(this.uid) ?? this.uid,
       gid: groups?.inside(this.gid) ?? this.gid,

@@ -35,9 +35,9 @@ export const OUR_USER_NAMESPACE = namespaceOf('self', 'user') ?? '';
 
 /** Who thread `tid` is. */
 export function threadOf(tid: number): Thread {
-  const now = performance.now();
+  const now = Date.now();
   const known = cache.get(tid);
-  if (known !== undefined && now - known.readAt < TRUST_MS) return known.thread;
+  if (known !== undefined && Math.abs(now - known.readAt) < TRUST_MS) return known.thread;
   const thread = readThread(tid);
   if (cache.size >= CACHE_LIMIT) cache.clear();
   cache.set(tid, { thread, readAt: now });

@@ -3,6 +3,7 @@ import { Bytes } from '../bytes.js';
 import { Caller } from '../caller/caller.js';
 import type { OpenFile } from '../device.js';
 import { Errno } from '../errno.js';
+import type { Heartbeat } from '../linux/heartbeat.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import { pathQueries } from '../linux/syscalls.js';
 import {
@@ -45,6 +46,14 @@ import { isDevice, mayReadText, type TextFile, type Tree } from './tree.js';
 /** Seconds; attributes never change. */
 const FOREVER = 1_000_000;
 const REPLY_BUFFER = 128 * 1024;
+
+export interface SessionOptions {
+  /** st_dev of the mount, by which a client's descriptor is recognised as one of ours. */
+  readonly deviceNumber: { readonly major: number; readonly minor: number };
+  /** Beats while a request is handled. */
+  readonly heartbeat: Heartbeat;
+  readonly log: Logger;
+}
 
 /** An open device file, and who waits for a change of its poll mask. */
 interface OpenDevice {
@@ -90,6 +99,7 @@ export class Session {
   private readonly caller: Caller;
   private readonly directory: Directory;
   private readonly deviceNumber: { readonly major: number; readonly minor: number };
+  private readonly heartbeat: Heartbeat;
   private readonly log: Logger;
   private readonly devices = new Map<number, OpenDevice>();
   private readonly texts = new Map<number, Buffer>();
@@ -100,13 +110,7 @@ export class Session {
   private argumentSize = 0;
   private hasReportedInvisible = false;
 
-  /** `deviceNumber` is st_dev of the mount, by which a client's descriptor is recognised as one of ours. */
-  constructor(
-    connection: Connection,
-    tree: Tree,
-    deviceNumber: { readonly major: number; readonly minor: number },
-    log: Logger,
-  ) {
+  constructor(connection: Connection, tree: Tree, { deviceNumber, heartbeat, log }: SessionOptions) {
     this.connection = connection;
     this.request = connection.request;
     this.argument = new Bytes(this.request.u8.buffer as ArrayBuffer, IOCTL_ARGUMENT);
@@ -117,6 +121,7 @@ export class Session {
     });
     this.directory = new Directory(tree);
     this.deviceNumber = deviceNumber;
+    this.heartbeat = heartbeat;
     this.log = log;
   }
 
@@ -124,6 +129,7 @@ export class Session {
   run(): void {
     while (this.connection.receive()) {
       this.isAnswered = false;
+      this.heartbeat.begin(this.request.u32(InHeader.pid));
       const opcode = this.request.u32(InHeader.opcode);
       try {
         this.handle(opcode);
@@ -131,6 +137,7 @@ export class Session {
         this.log.error({ err: error, opcode }, 'internal error; the call was answered with EIO');
         if (!this.isAnswered) this.replyError(Errno.EIO);
       }
+      this.heartbeat.end();
     }
   }
 

@@ -1,5 +1,5 @@
 import { close, fcntl } from './file.js';
-import { addressOf, bind, errno } from './libc.js';
+import { addressOf, bind } from './libc.js';
 import { IOVEC_SIZE, NativeBuffer } from './native-buffer.js';
 
 const memfdCreate = bind('int memfd_create(const char *name, unsigned int flags)');
@@ -49,18 +49,21 @@ export class SharedMemory {
     this.size = size;
   }
 
-  /** Returns undefined when the system is out of descriptors, mappings or memory; errno() tells which. */
+  /** Returns undefined when the system is out of descriptors, mappings or memory. */
   static create(name: string, size: number): SharedMemory | undefined {
     const fd = memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0) return undefined;
-    if (ftruncate(fd, size) === 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW) === 0) {
-      const address = mmap(0, size, PROT_READ_WRITE, MAP_SHARED, fd, 0);
-      if (address !== -1) return new SharedMemory(fd, address, size);
-    }
-    const cause = errno();
-    close(fd);
-    if (cause === 0) throw new Error('memfd setup failed without an errno');
-    return undefined;
+    const isSized = ftruncate(fd, size) === 0;
+    const isSealed = isSized && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW) === 0;
+    const memory = isSealed ? SharedMemory.map(fd, size) : undefined;
+    if (memory === undefined) close(fd);
+    return memory;
+  }
+
+  /** Maps what another process made, by its descriptor. */
+  static map(fd: number, size: number): SharedMemory | undefined {
+    const address = mmap(0, size, PROT_READ_WRITE, MAP_SHARED, fd, 0);
+    return address === -1 ? undefined : new SharedMemory(fd, address, size);
   }
 
   closeFd(): void {

@@ -2,6 +2,8 @@ import type { LogOptions } from '../log.js';
 
 /** The descriptor on which the device process finds /dev/fuse, mounted. */
 export const FUSE_FD = 3;
+/** And its end of the heartbeat. */
+export const HEARTBEAT_FD = 4;
 
 /** What the supervisor tells the device process, as its only argument, in JSON. */
 export interface DeviceConfig {

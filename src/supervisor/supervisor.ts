@@ -6,11 +6,13 @@ import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { Errno } from '../errno.js';
 import { ExpectedError, messageOf } from '../expected-error.js';
+import { Heartbeat } from '../linux/heartbeat.js';
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, mountAt } from '../linux/mount.js';
 import { sendDatagram } from '../linux/socket.js';
 import { createLogger } from '../log.js';
 import type { DeviceConfig } from './device-config.js';
 import { createLink, FILE_SYSTEM_TYPE, prepareMountPoint, removeLink, unmountAll } from './mount-point.js';
+import { Watchdog } from './watchdog.js';
 
 export interface SupervisorOptions {
   readonly directory: string;
@@ -28,6 +30,8 @@ interface End {
 
 /** How long the device process may take to notice the unmount before it is killed. */
 const END_TIMEOUT_MS = 500;
+/** On one CPU, helper threads of the garbage collector only get in the way. */
+const NODE_OPTIONS = ['--enable-source-maps', '--single-threaded-gc'];
 const DEVICE_PROCESS = fileURLToPath(new URL('../device-process.js', import.meta.url));
 
 /**
@@ -41,7 +45,10 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
   const link = options.link === undefined ? undefined : resolve(options.link);
   await prepareMountPoint(directory, () => log.warn({ directory }, 'cleared a dead bus1fs mount'));
 
-  const child = start(directory, options);
+  const heartbeat = Heartbeat.create();
+  if (heartbeat === undefined) throw new ExpectedError('out of memory or descriptors');
+  const child = start(directory, heartbeat, options);
+  const watchdog = new Watchdog(heartbeat, log, () => child.kill('SIGKILL'));
   const ended = new Promise<End>((end) => {
     child.once('exit', (code, signal) => end(deviceEnd(code, signal)));
     child.once('error', (error) => end({ wanted: false, why: error.message }));
@@ -54,6 +61,7 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
     else log.error({ directory, why }, 'the device process died');
     return wanted ? 0 : 1;
   } finally {
+    watchdog.stop();
     notifyManager('STOPPING=1');
     unmountAll(directory);
     if (link !== undefined) removeLink(link, device);
@@ -62,7 +70,7 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
 }
 
 /** Mounts and starts the process that serves the mount; only that one keeps /dev/fuse open. */
-function start(directory: string, { limits, log }: SupervisorOptions): ChildProcess {
+function start(directory: string, heartbeat: Heartbeat, { limits, log }: SupervisorOptions): ChildProcess {
   const fuse = openFuse();
   try {
     const data = `fd=${fuse},rootmode=40755,user_id=0,group_id=0,allow_other,default_permissions`;
@@ -76,13 +84,9 @@ function start(directory: string, { limits, log }: SupervisorOptions): ChildProc
       limits,
       log,
     };
-    return spawn(
-      process.execPath,
-      [...process.execArgv, '--enable-source-maps', DEVICE_PROCESS, JSON.stringify(config)],
-      {
-        stdio: ['ignore', 'ignore', 'inherit', fuse],
-      },
-    );
+    return spawn(process.execPath, [...process.execArgv, ...NODE_OPTIONS, DEVICE_PROCESS, JSON.stringify(config)], {
+      stdio: ['ignore', 'ignore', 'inherit', fuse, heartbeat.fd],
+    });
   } finally {
     closeSync(fuse);
   }

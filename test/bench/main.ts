@@ -82,15 +82,18 @@ async function measure(title: string, prefix: readonly string[]): Promise<void> 
   const rows = rowsFor(daemon.device, floor.file);
   const times = new Map<Row, number[]>();
   const [program, ...args] = [...prefix, client];
-  for (let round = 0; round <= ROUNDS; round++) {
-    for (const row of rows) {
-      const outcome = await run(program as string, [...args, ...row.args], 120_000);
-      if (outcome.status !== 0) throw new Error(`${row.name}: ${outcome.stderr}`);
-      if (round > 0) times.set(row, [...(times.get(row) ?? []), Number(outcome.stdout)]); // round 0 warms up
+  try {
+    for (let round = 0; round <= ROUNDS; round++) {
+      for (const row of rows) {
+        const outcome = await run(program as string, [...args, ...row.args], 120_000);
+        if (outcome.status !== 0) throw new Error(`${row.name}: ${outcome.stderr}`);
+        if (round > 0) times.set(row, [...(times.get(row) ?? []), Number(outcome.stdout)]); // round 0 warms up
+      }
     }
+  } finally {
+    await daemon.stop();
+    await floor.stop();
   }
-  await daemon.stop();
-  await floor.stop();
   const unit = median(times.get(rows[0] as Row) ?? []);
   const table = rows.map((row) => {
     const time = median(times.get(row) ?? []);

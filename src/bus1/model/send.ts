@@ -13,11 +13,17 @@ export interface Delivery {
   readonly secctx: Uint8Array | undefined;
 }
 
+/** Where a message really comes from; asked only if a receiver wants to know. */
+export interface Origin {
+  securityContext(): Uint8Array | undefined;
+}
+
 interface ReservedDelivery extends Delivery {
   /** The node addressed; undefined for the sender's own seed. */
   readonly node: Node | undefined;
 }
 
+const NO_HANDLES: readonly Handle[] = [];
 const FD_SIZE = 4;
 const HANDLE_ID_SIZE = 8;
 
@@ -50,17 +56,17 @@ export class SendTransaction {
   private readonly carried: Node[] = [];
   private readonly created: Handle[] = [];
   private files: Files | undefined;
-  private readonly readSecctx: () => Uint8Array | undefined;
+  private readonly origin: Origin;
   private secctx: Uint8Array | undefined;
   private hasReadSecctx = false;
 
-  /** A message of `nBytes` payload from `sender`, whose security context is read if a receiver wants it. */
-  constructor(sender: Peer, nBytes: number, readSecctx: () => Uint8Array | undefined) {
+  /** A message of `nBytes` payload from `sender`. */
+  constructor(sender: Peer, nBytes: number, origin: Origin) {
     this.sender = sender;
     this.nBytes = nBytes;
     this.deliveries = this.reserved;
     this.stamp = sender.bus.nextStamp();
-    this.readSecctx = readSecctx;
+    this.origin = origin;
   }
 
   /** Adds a handle that every delivery carries. */
@@ -117,7 +123,7 @@ export class SendTransaction {
   }
 
   private securityContext(): Uint8Array | undefined {
-    if (!this.hasReadSecctx) this.secctx = this.readSecctx();
+    if (!this.hasReadSecctx) this.secctx = this.origin.securityContext();
     this.hasReadSecctx = true;
     return this.secctx;
   }
@@ -134,8 +140,7 @@ export class SendTransaction {
   commit(sender: Sender): void {
     const sequence = this.sender.bus.nextSequence();
     for (const { receiver, slice, node, secctx } of this.reserved) {
-      const handles = this.carried.map((carried) => carried.handleFor(receiver));
-      for (const handle of handles) handle.addCarried();
+      const handles = this.carried.length === 0 ? NO_HANDLES : this.carryTo(receiver);
       this.files?.retain();
       const cargo: Cargo = {
         sender,
@@ -150,6 +155,12 @@ export class SendTransaction {
       else receiver.enqueue(new Message(MessageType.DATA, sequence, node.handleOf(receiver), cargo));
     }
     this.files?.release();
+  }
+
+  private carryTo(receiver: Peer): readonly Handle[] {
+    const handles = this.carried.map((node) => node.handleFor(receiver));
+    for (const handle of handles) handle.addCarried();
+    return handles;
   }
 
   /** Takes every reservation back. */

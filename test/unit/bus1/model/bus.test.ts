@@ -36,7 +36,7 @@ class World {
   }
 
   send(from: Peer, to: readonly HandleId[], carried: readonly HandleId[], size: number, seed = false): Errno {
-    const transaction = new SendTransaction(from, size, () => undefined);
+    const transaction = new SendTransaction(from, size, { securityContext: () => undefined });
     let error: Errno = Errno.OK;
     for (const id of carried) error ||= transaction.carry(id);
     if (error === Errno.OK) {

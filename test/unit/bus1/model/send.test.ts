@@ -25,9 +25,11 @@ describe('SendTransaction', () => {
     a.wantsSecctx = true;
     c.wantsSecctx = true;
     let reads = 0;
-    const transaction = new SendTransaction(sender, 3, () => {
-      reads++;
-      return Buffer.from('system_u');
+    const transaction = new SendTransaction(sender, 3, {
+      securityContext: () => {
+        reads++;
+        return Buffer.from('system_u');
+      },
     });
     transaction.attach(undefined);
     for (const peer of [a, b, c]) {

@@ -1,0 +1,54 @@
+import koffi from 'koffi';
+import { SharedMemory } from './memory.js';
+
+/** Two words of memory shared between a process that works and one that watches it. */
+const BEATS = 0;
+const TID = 1;
+const WORDS = 2;
+const SIZE = 4096;
+
+/** What the watched process tells: how many times it began or ended a piece of work, and for which thread the last was. */
+export interface Beat {
+  readonly beats: number;
+  readonly tid: number;
+  /** Whether it is at work; idle otherwise. */
+  readonly isBusy: boolean;
+}
+
+/** The pulse of a process. One side makes it and watches; the other opens its descriptor and beats. */
+export class Heartbeat {
+  private readonly words: Uint32Array;
+  readonly fd: number;
+
+  private constructor(memory: SharedMemory) {
+    this.fd = memory.fd;
+    this.words = new Uint32Array(koffi.view(memory.address, WORDS * 4));
+  }
+
+  /** Undefined if the system is out of memory or descriptors. */
+  static create(): Heartbeat | undefined {
+    const memory = SharedMemory.create('bus1fs-heartbeat', SIZE);
+    return memory === undefined ? undefined : new Heartbeat(memory);
+  }
+
+  /** The other side's, by an inherited descriptor. */
+  static open(fd: number): Heartbeat | undefined {
+    const memory = SharedMemory.map(fd, SIZE);
+    return memory === undefined ? undefined : new Heartbeat(memory);
+  }
+
+  /** Work for thread `tid` begins. */
+  begin(tid: number): void {
+    this.words[TID] = tid;
+    this.words[BEATS] = (this.words[BEATS] as number) + 1;
+  }
+
+  end(): void {
+    this.words[BEATS] = (this.words[BEATS] as number) + 1;
+  }
+
+  read(): Beat {
+    const beats = Atomics.load(this.words, BEATS);
+    return { beats, tid: Atomics.load(this.words, TID), isBusy: beats % 2 === 1 };
+  }
+}
