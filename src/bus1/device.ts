@@ -11,17 +11,23 @@ import type { Limits } from './model/quota.js';
 import { QuotaLog } from './quota-log.js';
 import type { BusStatus, Counters } from './status.js';
 
+const EXHAUSTED =
+  'out of memory or of memory mappings, of which each peer takes one; the sysctl vm.max_map_count raises their number';
+
 /** The bus1 character device: all peers opened on it share one bus. */
 export class Bus1Device implements Device {
   /** The misc major and the minor a kernel module would be given. */
   readonly rdev = { major: 10, minor: 58 };
   private readonly bus: Bus;
 
+  private readonly log: Logger;
+  private hasReportedExhaustion = false;
   private readonly files = new Map<Peer, Bus1File>();
   private readonly counters: Counters = { opened: 0, ioctls: 0, failed: 0 };
 
   /** `limits` are those of every user. */
   constructor(limits: Limits, log: Logger) {
+    this.log = log;
     const quotaLog = new QuotaLog(log);
     this.bus = new Bus(limits);
     this.bus.onRefusal = (refusal) => quotaLog.report(refusal, (peer) => this.describe(peer));
@@ -29,7 +35,11 @@ export class Bus1Device implements Device {
 
   open(caller: Caller): OpenFile | Errno {
     const memory = SharedMemory.create('bus1-pool', POOL_SIZE);
-    if (memory === undefined) return Errno.ENOMEM;
+    if (memory === undefined) {
+      if (!this.hasReportedExhaustion) this.log.error(EXHAUSTED);
+      this.hasReportedExhaustion = true;
+      return Errno.ENOMEM;
+    }
     const opener = { uid: caller.uid, pid: caller.pid, command: caller.command, viewpoint: caller.viewpoint() };
     const file = new Bus1File(this.bus, memory, opener, this.counters, () => this.files.delete(file.peer));
     this.files.set(file.peer, file);

@@ -73,9 +73,13 @@ export function send(sender: Peer, argument: Bytes, caller: Caller): Errno {
   if (nBytes < 0) return -nBytes as Errno;
 
   const transaction = new SendTransaction(sender, nBytes, caller);
-  const error = prepare(transaction, call, arrays, nBytes);
+  let error: Errno = Errno.EIO;
+  try {
+    error = prepare(transaction, call, arrays, nBytes);
+  } finally {
+    if (error !== Errno.OK) transaction.abort();
+  }
   if (error === Errno.OK) transaction.commit(caller.identity());
-  else transaction.abort();
   return error;
 }
 
@@ -100,7 +104,7 @@ function prepare(transaction: SendTransaction, call: SendCall, arrays: Arrays, n
     if (secctx !== undefined && !receiver.memory.write(slice.end - align8(secctx.length), secctx)) return Errno.ENOMEM;
   }
   if (addressError !== Errno.OK) return addressError;
-  const ownError = transaction.chargeOwnNodes();
+  const ownError = transaction.checkOwnNodes();
   if (ownError !== Errno.OK || !call.isTolerant) return ownError;
   return writeErrors(call, results) ? Errno.OK : Errno.EFAULT;
 }

@@ -326,7 +326,12 @@ static void continue_reports_each_destination(void)
 	m.errors = (int *)BAD_POINTER;
 	EXPECT(send_message(a, &m), -EFAULT);
 	CHECK(nothing(d));
-	m.errors = NULL;
+	/* nothing of a call that fails so late was charged either */
+	m.handles = (__u64[]){ 800, 808 }, m.n_handles = 2;
+	EXPECT(reset(a, RESET(.max_handles = 5)), 0);
+	for (int i = 0; i < 10; i++) EXPECT(send_message(a, &m), -EFAULT);
+	EXPECT(reset(a, RESET(.max_handles = 65536)), 0);
+	m.errors = NULL, m.n_handles = 0;
 	EXPECT(send_message(a, &m), 0);
 	EXPECT_TEXT(d, 8, "x");
 	/* the sender's own mistakes fail it whole */

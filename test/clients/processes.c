@@ -108,27 +108,53 @@ static void credentials_are_those_of_the_sending_thread(void)
 	EXPECT(recv.msg.gid, 1234);
 }
 
-/* The peer is opened in a pid namespace from which the sender cannot be seen, through a shared descriptor table. */
+static pid_t clone_in_pid_namespace(void)
+{
+	pid_t child = syscall(SYS_clone, CLONE_NEWPID | CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	CHECK(child >= 0);
+	return child;
+}
+
+/* The peer is opened in a pid namespace below the others, and shared through the descriptor table. */
 static void an_invisible_sender_is_0(void)
 {
 	struct bus1_cmd_recv recv;
+	pid_t child;
 	int lowest = dup(0);
 	close(lowest);
-	pid_t child = syscall(SYS_clone, CLONE_NEWPID | CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
-	if (child == 0) {
+	if ((child = clone_in_pid_namespace()) == 0) {
 		EXPECT(peer_open(), lowest);
 		EXPECT(send_text(lowest, 8, "from inside"), 0);
 		_exit(0);
 	}
 	join(child);
 	EXPECT(send_text(lowest, 8, "from outside"), 0);
-	EXPECT(recv_message(lowest, &recv), 0);
-	EXPECT(recv.msg.pid, 1);
-	EXPECT(recv.msg.tid, 1);
-	EXPECT(recv_message(lowest, &recv), 0);
-	EXPECT(recv.msg.pid, 0);
-	EXPECT(recv.msg.tid, 0);
-	EXPECT(recv.msg.uid, getuid());
+	if ((child = clone_in_pid_namespace()) == 0) {
+		EXPECT(send_text(lowest, 8, "from a sibling"), 0);
+		_exit(0);
+	}
+	join(child);
+	for (int i = 0; i < 3; i++) {
+		EXPECT(recv_message(lowest, &recv), 0);
+		EXPECT(recv.msg.pid, i == 0);
+		EXPECT(recv.msg.tid, i == 0);
+		EXPECT(recv.msg.uid, getuid());
+	}
+}
+
+static void ids_change_between_messages(void)
+{
+	int a = peer_open();
+	struct bus1_cmd_recv recv;
+	static const uid_t ids[] = { 1, 1000, 0, 65533 };
+	for (int i = 0; i < 4; i++) {
+		CHECK(setegid(ids[i] + 1) == 0 && seteuid(ids[i]) == 0);
+		EXPECT(send_text(a, 8, "x"), 0);
+		CHECK(seteuid(0) == 0);
+		EXPECT(recv_message(a, &recv), 0);
+		EXPECT(recv.msg.uid, ids[i]);
+		EXPECT(recv.msg.gid, ids[i] + 1);
+	}
 }
 
 static void callers_change_faster_than_any_cache(void)
@@ -322,6 +348,6 @@ static void killed_at_any_moment(void)
 }
 
 MAIN(CASE(dup_and_fork_share_a_peer), CASE(a_passed_descriptor_shares_the_peer), CASE(exit_of_a_process_closes_its_peers),
-     CASE(credentials_are_those_of_the_sending_thread), CASE(an_invisible_sender_is_0), CASE(callers_change_faster_than_any_cache),
+     CASE(credentials_are_those_of_the_sending_thread), CASE(an_invisible_sender_is_0), CASE(ids_change_between_messages), CASE(callers_change_faster_than_any_cache),
      CASE(another_users_share_is_bounded), CASE(many_peers), CASE(a_client_that_scribbles_hurts_itself_only), CASE(a_payload_from_a_pool), CASE(bad_pointers_everywhere),
      CASE(an_array_that_ends_in_the_middle), CASE(memory_that_vanishes_while_it_is_read), CASE(killed_at_any_moment))

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Daemon, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
@@ -26,6 +27,7 @@ const CLIENTS: readonly Client[] = [
   { title: 'descriptors, static', source: 'descriptors', flags: ['-static'] },
   { title: 'descriptors, in a container', source: 'descriptors', under: CONTAINER },
   { title: 'messages, in a container', source: 'messages', under: CONTAINER },
+  { title: '32-bit programs', source: 'compat', flags: ['-m32'] },
   { title: 'large', source: 'large', options: ['--max-inflight-bytes', String(128 * 1024 * 1024)] },
 ];
 
@@ -64,7 +66,21 @@ for (const [i, { title, source, flags = [], options = [], under = [] }] of CLIEN
 
     test('all of it leaves nothing behind in the daemon', async () => {
       await expect.poll(() => daemon.descriptors(), { timeout: 5000 }).toBe(descriptors);
-      expect((await daemon.status()).bus1.peers).toEqual([]);
+      const { bus1, devicePid } = await daemon.status();
+      expect(bus1.peers).toEqual([]);
+      expect(processesOf(devicePid)).toEqual([]);
     });
+  });
+}
+
+/** The processes that a process is the parent or the tracer of, zombies included. */
+function processesOf(pid: number): string[] {
+  const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return processes.filter((name) => {
+    try {
+      return new RegExp(`^(PPid|TracerPid):\\s*${pid}$`, 'm').test(readFileSync(`/proc/${name}/status`, 'latin1'));
+    } catch {
+      return false; // it has ended meanwhile
+    }
   });
 }

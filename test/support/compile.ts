@@ -28,7 +28,7 @@ export class Compiler {
       });
     } catch (error) {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-      throw missing ? new Error('gcc is missing; on Debian: apt-get install gcc libc6-dev') : error;
+      throw missing ? new Error('gcc is missing; on Debian: apt-get install gcc g++ gcc-multilib') : error;
     }
     return program;
   }

@@ -45,7 +45,7 @@ export function sliceLayout(nBytes: number, nHandles: number, nFds: number, nSec
  * A SEND in the making: first everything that may fail, which reserves but shows nothing, then commit() or abort().
  *
  * The order of the checks is the contract's: carry() each handle, then attach(), then address() each destination,
- * then chargeOwnNodes(), which must succeed before commit().
+ * then checkOwnNodes(), which must succeed before commit().
  */
 export class SendTransaction {
   readonly deliveries: readonly Delivery[];
@@ -128,17 +128,16 @@ export class SendTransaction {
     return this.secctx;
   }
 
-  /** Charges the sender for the nodes this call creates. */
-  chargeOwnNodes(): Errno {
-    const { handles } = this.sender.quotas;
-    if (!handles.fits(this.created.length)) return this.sender.refuse('handles', this.created.length, this.sender);
-    handles.charge(this.created.length);
-    return Errno.OK;
+  /** Whether the sender's quota has room for the nodes this call creates. */
+  checkOwnNodes(): Errno {
+    const { length } = this.created;
+    return this.sender.quotas.handles.fits(length) ? Errno.OK : this.sender.refuse('handles', length, this.sender);
   }
 
   /** Delivers, as one transaction. */
   commit(sender: Sender): void {
     const sequence = this.sender.bus.nextSequence();
+    this.sender.quotas.handles.charge(this.created.length);
     for (const { receiver, slice, node, secctx } of this.reserved) {
       const handles = this.carried.length === 0 ? NO_HANDLES : this.carryTo(receiver);
       this.files?.retain();

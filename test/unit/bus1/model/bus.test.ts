@@ -43,7 +43,7 @@ class World {
       transaction.attach(undefined);
       if (seed) error = transaction.addressSeed();
       else for (const id of to) error ||= transaction.address(id);
-      error ||= transaction.chargeOwnNodes();
+      error ||= transaction.checkOwnNodes();
     }
     if (error === Errno.OK) transaction.commit(SENDER);
     else transaction.abort();
