@@ -25,6 +25,6 @@ export function closeElsewhere(fd: number): void {
 
 function startThread(): Int32Array {
   const shared = new Int32Array(new SharedArrayBuffer(4 * (FIRST_SLOT + SLOTS)));
-  new Worker(new URL('./closer-thread.js', import.meta.url), { workerData: shared }).unref();
+  new Worker(new URL('./closer-thread.js', import.meta.url), { workerData: shared, trackUnmanagedFds: false }).unref();
   return shared;
 }
