@@ -32,7 +32,6 @@ export interface OpenFile {
 
 export interface BackingMemory {
   readonly fd: number;
-  readonly size: number;
   closeFd(): void;
 }
 

@@ -13,7 +13,7 @@ import { commandOf, namespaceOf, OUR_PID_NAMESPACE, securityContextOf, systemCal
 export const USER_SPACE_END = 0x7fff_ffff_f000;
 
 /** Finds the open file behind an inode of our own mount. */
-export type FileLookup = (deviceMajor: number, deviceMinor: number, inode: number) => OpenFile | undefined;
+type FileLookup = (deviceMajor: number, deviceMinor: number, inode: number) => OpenFile | undefined;
 
 /** What a caller's call needs of whoever receives and answers it. */
 export interface CallChannel {

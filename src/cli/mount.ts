@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { fstatSync, openSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { Argv } from 'yargs';
+import { DEFAULT_LIMITS } from '../bus1/model/quota.js';
 import { ExpectedError } from '../expected-error.js';
 import { LOG_FORMATS, LOG_LEVELS } from '../log.js';
 import { supervise } from '../supervisor/supervisor.js';
@@ -38,10 +39,10 @@ export const addMount = (cli: Argv): Argv =>
           describe: 'pretty on a terminal and json elsewhere, unless given',
           choices: LOG_FORMATS,
         })
-        .option('max-slices', limit('messages received and not yet released, or waiting', 16384))
-        .option('max-handles', limit('handles, nodes included', 65536))
-        .option('max-inflight-bytes', limit('bytes sent and not yet received', 16 * 1024 * 1024))
-        .option('max-inflight-fds', limit('descriptors sent and not yet received', 4096))
+        .option('max-slices', limit('messages received and not yet released, or waiting', DEFAULT_LIMITS.slices))
+        .option('max-handles', limit('handles, nodes included', DEFAULT_LIMITS.handles))
+        .option('max-inflight-bytes', limit('bytes sent and not yet received', DEFAULT_LIMITS.inflightBytes))
+        .option('max-inflight-fds', limit('descriptors sent and not yet received', DEFAULT_LIMITS.inflightFds))
         .check((argv) => {
           const wrong = LIMITS.find(
             (name) => !(Number.isInteger(argv[name]) && argv[name] >= 0 && argv[name] <= INT_MAX),
