@@ -81,6 +81,10 @@ export function systemCallOf(tid: number): number {
   return Number.NaN;
 }
 
+/** How many seccomp filters a thread is under. */
+export const seccompFiltersOf = (tid: number): number =>
+  Number(/^Seccomp_filters:\s*(\d+)$/m.exec(readProc(tid, 'status'))?.[1] ?? 0);
+
 /** The name of a thread's command; empty if the thread is gone. */
 export const commandOf = (tid: number): string => readProc(tid, 'comm').trimEnd();
 

@@ -24,7 +24,7 @@ import {
   waitpid,
   X64,
 } from '../linux/ptrace.js';
-import { threadOf } from './thread.js';
+import { seccompFiltersOf, threadOf } from './thread.js';
 
 /** The thread died, or was killed for not stopping in time. Nothing can be done for it any more. */
 export class TraceeGone extends Error {}
@@ -44,13 +44,12 @@ heldMask.setAllOnes64(0);
 heldMask.setU32(0, ~(1 << (SIGTRAP - 1)) >>> 0);
 const statusBuffer = new NativeBuffer(4);
 
-/** PTRACE_O_SUSPEND_SECCOMP where we may use it: not if this process is itself under seccomp, or the kernel lacks it. */
-let seccompOption = PTRACE_O_SUSPEND_SECCOMP;
+const OUR_SECCOMP_FILTERS = seccompFiltersOf(process.pid);
 
 /**
  * A thread of a client that is held where its ioctl returns, and there makes system calls for us: its registers are
  * set to the call, its own `syscall` instruction is run again as a single step, and in the end everything is put back.
- * Meanwhile its signals wait, and its seccomp filters are not asked.
+ * Meanwhile its signals wait, and its seccomp filters are not asked, if we may suspend them.
  *
  * Death can come at any step and says ESRCH wherever it is noticed; then every method throws TraceeGone, after
  * the thread has been reaped. There is one tracee at a time.
@@ -65,11 +64,13 @@ export class Tracee {
     this.tid = tid;
   }
 
-  /** Makes the blocked thread stop on its way out of the kernel. EPERM if somebody traces it already. */
+  /** Makes the blocked thread stop on its way out of the kernel. EPERM if somebody traces it already, or its filters forbid it. */
   static seize(tid: number): Tracee | Errno {
-    if (ptrace(PTRACE_SEIZE, tid, 0, seccompOption) < 0) {
+    if (ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_SUSPEND_SECCOMP) < 0) {
+      // Either it is traced already, or we may not suspend filters, being under one ourselves; and one that the client
+      // has beyond ours might kill it for the calls it is going to make.
+      if (seccompFiltersOf(tid) > OUR_SECCOMP_FILTERS) return Errno.EPERM;
       if (ptrace(PTRACE_SEIZE, tid, 0, 0) < 0) return errno() === Errno.ESRCH ? Errno.ESRCH : Errno.EPERM;
-      seccompOption = 0;
     }
     const tracee = new Tracee(tid);
     ptrace(PTRACE_INTERRUPT, tid, 0, 0); // if it is dead, waiting for the stop will tell

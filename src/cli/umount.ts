@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv } from 'yargs';
@@ -20,11 +21,14 @@ export const addUmount = (cli: Argv): Argv =>
   });
 
 async function waitForEnd(pid: number): Promise<void> {
-  for (const deadline = Date.now() + END_TIMEOUT_MS; Date.now() < deadline; await sleep(10)) {
-    try {
-      process.kill(pid, 0);
-    } catch {
-      return;
-    }
+  for (const deadline = Date.now() + END_TIMEOUT_MS; isRunning(pid) && Date.now() < deadline; ) await sleep(10);
+}
+
+/** Whether a process has not ended yet; a zombie has. */
+function isRunning(pid: number): boolean {
+  try {
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    return false;
   }
 }

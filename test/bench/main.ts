@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatTable } from '../../src/cli/table.js';
 import type { DaemonStatus } from '../../src/status.js';
 import { bus1fs, Daemon, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
+import { temporaryDirectory } from '../support/temporary.js';
 
 /*
  * The inner view: what each operation costs beside the least a FUSE server can do. Absolute times depend on the machine
@@ -38,7 +38,7 @@ const floorProgram = compiler.compile('bench/floor.c', 'floor', '-O2');
 const client = compiler.compile('bench/client.c', 'client', '-O2');
 
 async function startFloor(prefix: readonly string[]): Promise<{ file: string; stop: () => Promise<void> }> {
-  const directory = mkdtempSync(join(tmpdir(), 'bus1fs-floor-'));
+  const directory = temporaryDirectory('floor');
   const [program = '', ...args] = [...prefix, 'setpriv', '--pdeathsig', 'TERM', '--', floorProgram, directory];
   const server = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(server, 'exit');
@@ -48,7 +48,6 @@ async function startFloor(prefix: readonly string[]): Promise<{ file: string; st
     stop: async () => {
       await run('umount', [directory]);
       await exited;
-      rmdirSync(directory);
     },
   };
 }

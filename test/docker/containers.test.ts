@@ -1,13 +1,17 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Daemon, run } from '../support/bus1fs.js';
+import { Daemon, isMounted, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
+import { temporaryDirectory } from '../support/temporary.js';
 import { Engine } from './engine.js';
 
 const IMAGE = 'bus1-clients';
+const BASE = 'node-here';
+const DAEMON = 'bus1fs';
+/** The least that a daemon in a container needs. */
+const PRIVILEGES = ['--device', '/dev/fuse', '--cap-add', 'SYS_ADMIN', '--cap-add', 'SYS_PTRACE'];
 const CLIENTS = ['peers', 'handles', 'messages', 'processes', 'descriptors'] as const;
 
 const programs = new Map(
@@ -18,7 +22,9 @@ let engine: Engine;
 
 beforeAll(async () => {
   engine = await Engine.start();
-  await engine.makeImage(IMAGE, [...programs.values()]);
+  await engine.makeClientImage(IMAGE, [...programs.values()]);
+  await engine.makeNodeImage(BASE);
+  await engine.build('docker/Dockerfile', DAEMON, BASE);
 }, 120_000);
 
 afterAll(async () => {
@@ -58,7 +64,7 @@ describe('a daemon on the host', () => {
   });
 
   test('two containers exchange messages and descriptors, and see each other as their namespaces allow', async () => {
-    const meeting = ['--volume', `${mkdtempSync(join(tmpdir(), 'bus1fs-meeting-'))}:/meeting`];
+    const meeting = ['--volume', `${temporaryDirectory('meeting')}:/meeting`];
     const run = (user: string, role: string) =>
       engine.docker(
         ...['run', '--rm', '--network', 'none', '--user', user, ...volume, ...meeting, IMAGE],
@@ -68,7 +74,6 @@ describe('a daemon on the host', () => {
     // the sender is in a sibling pid namespace, which the server's cannot see
     expect(server).toMatchObject({ status: 0, stdout: 'uid 0 pid 0 text hello\n', stderr: '' });
     expect(visitor).toMatchObject({ status: 0, stdout: 'through the pipe\n', stderr: '' });
-    rmSync(meeting[1]?.split(':')[0] ?? '', { recursive: true });
   });
 
   test('a container cannot read the status of the daemon', async () => {
@@ -80,14 +85,22 @@ describe('a daemon on the host', () => {
 /** Cases that need what Docker does not give to a container by default: clone(CLONE_NEWPID). */
 const NEEDS_MORE = new Set(['an_invisible_sender_is_0']);
 
-test('a container outlives a restart of the daemon, if the mount may propagate to it', async () => {
-  // A mount reaches a container only through a mount point that is shared.
-  const shared = mkdtempSync(join(tmpdir(), 'bus1fs-shared-'));
-  const at = join(shared, 'bus1');
-  mkdirSync(at);
-  await run('mount', ['--bind', shared, shared]);
-  await run('mount', ['--make-shared', shared]);
+/** Runs something with a directory whose mounts propagate, as /run of a systemd machine does. */
+async function withSharedDirectory(use: (directory: string) => Promise<void>): Promise<void> {
+  const directory = temporaryDirectory('shared');
+  mkdirSync(join(directory, 'bus1'));
+  await run('mount', ['--bind', directory, directory]);
+  await run('mount', ['--make-shared', directory]);
   try {
+    await use(directory);
+  } finally {
+    await run('umount', ['-l', directory]);
+  }
+}
+
+test('a container outlives a restart of the daemon, if the mount may propagate to it', () =>
+  withSharedDirectory(async (shared) => {
+    const at = join(shared, 'bus1');
     const first = await Daemon.startAt(at);
     const options = ['--detach', '--network', 'none', '--volume', `${shared}:/shared:rslave`];
     const started = await engine.docker('run', ...options, IMAGE, 'sleep', '1000');
@@ -100,9 +113,61 @@ test('a container outlives a restart of the daemon, if the mount may propagate t
     const second = await Daemon.startAt(at);
     expect(await query()).toMatchObject({ status: 0, stdout: '16384 65536 16777216 4096\n' });
     await engine.docker('rm', '--force', id);
-    expect(await second.stop()).toBe(0);
-  } finally {
-    await run('umount', ['-l', shared]);
-    rmSync(shared, { recursive: true });
-  }
+    second.process.kill('SIGTERM');
+    expect(await second.exit()).toBe(0);
+  }));
+
+describe('the image of docker/Dockerfile', () => {
+  const clients = (): string[] => ['--volume', `${dirname(programs.get('demo') ?? '')}:/clients:ro`];
+
+  test('serves the programs of its own container', async () => {
+    const script =
+      'bus1fs mount --daemon && /clients/demo && /clients/descriptors /dev/bus1 as_many_as_there_may_be && bus1fs umount';
+    const options = ['--rm', '--network', 'none', ...PRIVILEGES, ...clients(), '--entrypoint', 'sh'];
+    const outcome = await engine.docker('run', ...options, DAEMON, '-c', script);
+    expect(outcome).toMatchObject({ status: 0, stdout: expect.stringContaining('all clients have left') });
+  });
+
+  test('as a sidecar serves the host and other containers, and ends cleanly', () =>
+    withSharedDirectory(async (shared) => {
+      const volume = ['--volume', `${shared}:${shared}:rshared`];
+      const options = ['--detach', '--network', 'none', '--pid', 'host', ...PRIVILEGES, ...volume];
+      const id = (await engine.docker('run', ...options, DAEMON, 'mount', `${shared}/bus1`, '--no-link')).stdout.trim();
+      await expect
+        .poll(async () => (await engine.docker('logs', id)).stdout, { timeout: 20_000 })
+        .toContain('bus1fs ready');
+
+      const device = `${shared}/bus1/bus1`;
+      const onHost = await run(programs.get('demo') ?? '', [device]);
+      expect(onHost).toMatchObject({ status: 0, stdout: expect.stringContaining('all clients have left') });
+      const neighbour = ['--rm', '--network', 'none', '--volume', `${shared}:${shared}:rslave`];
+      const inContainer = await engine.docker('run', ...neighbour, IMAGE, 'descriptors', device, 'in_a_busy_process');
+      expect(inContainer).toMatchObject({ status: 0, stdout: '', stderr: '' });
+      expect((await engine.docker('exec', id, 'bus1fs', 'status', `${shared}/bus1`)).stdout).toContain('0 peers now');
+
+      expect((await engine.docker('stop', id)).status).toBe(0);
+      expect((await engine.docker('inspect', '--format', '{{.State.ExitCode}}', id)).stdout).toBe('0\n');
+      expect(isMounted(`${shared}/bus1`)).toBe(false);
+      await engine.docker('rm', id);
+    }));
+
+  test('says what it lacks without its privileges', async () => {
+    const outcome = await engine.docker('run', '--rm', '--network', 'none', DAEMON, 'doctor');
+    expect(outcome.status).toBe(1);
+    for (const hint of ['docker run --device /dev/fuse', '--cap-add SYS_ADMIN', '--cap-add SYS_PTRACE', '--pid=host']) {
+      expect(outcome.stdout).toContain(hint);
+    }
+  });
+
+  test('does not install descriptors where a filter of the client might kill it', async () => {
+    const script =
+      'bus1fs mount --daemon && /clients/descriptors /dev/bus1 under_a_seccomp_filter_of_its_own; bus1fs umount';
+    const run = (...more: readonly string[]) =>
+      engine.docker(
+        ...['run', '--rm', '--network', 'none', ...PRIVILEGES, ...more, ...clients(), '--entrypoint', 'sh'],
+        ...[DAEMON, '-c', script],
+      );
+    expect((await run()).stdout).toContain('installing(a, &recv) is -EPERM');
+    expect((await run('--security-opt', 'seccomp=unconfined')).stdout).toBe('bus1fs ready: /run/bus1/bus1\n');
+  });
 });

@@ -1,13 +1,14 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { copyFileSync, cpSync, existsSync, mkdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Outcome, run } from '../support/bus1fs.js';
+import { ROOT } from '../support/compile.js';
+import { temporaryDirectory } from '../support/temporary.js';
 
 const BUSYBOX = '/bin/busybox';
-const APPLETS = ['sh', 'ls', 'ln', 'sleep', 'true'];
+const APPLETS = ['sh', 'ls', 'ln', 'sleep', 'true', 'cat', 'chmod', 'rm', 'env'];
 
 /** A Docker daemon of our own: private socket and data, no network, nothing left when it has ended. */
 export class Engine {
@@ -39,7 +40,7 @@ export class Engine {
   }
 
   static async start(): Promise<Engine> {
-    const engine = new Engine(mkdtempSync(join(tmpdir(), 'bus1fs-docker-')));
+    const engine = new Engine(temporaryDirectory('docker'));
     for (let i = 0; i < 150; i++) {
       if ((await engine.docker('info')).status === 0) return engine;
       await sleep(200);
@@ -49,18 +50,56 @@ export class Engine {
   }
 
   docker(...args: readonly string[]): Promise<Outcome> {
+    process.env['DOCKER_BUILDKIT'] = '0'; // the builder that needs no plugin
     return run('docker', ['--host', `unix://${join(this.directory, 'socket')}`, ...args], 120_000);
   }
 
   /** Makes an image of busybox and these programs, which must be static, in /bin. */
-  async makeImage(name: string, programs: readonly string[]): Promise<void> {
-    const bin = join(this.directory, 'root/bin');
-    for (const directory of [bin, join(this.directory, 'root/dev')]) mkdirSync(directory, { recursive: true });
-    copyFileSync(BUSYBOX, join(bin, 'busybox'));
-    for (const applet of APPLETS) symlinkSync('busybox', join(bin, applet));
-    for (const program of programs) copyFileSync(program, join(bin, basename(program)));
-    const archive = join(this.directory, 'root.tar');
-    execFileSync('tar', ['-C', join(this.directory, 'root'), '-cf', archive, '.']);
+  async makeClientImage(name: string, programs: readonly string[]): Promise<void> {
+    const root = this.makeRoot('clients');
+    for (const program of programs) copyFileSync(program, join(root, 'bin', basename(program)));
+    await this.import(root, name);
+  }
+
+  /**
+   * Makes an image with the Node and npm of this machine, in place of node:*-slim, which no registry gives us here. npm
+   * is set up as it is on the machine.
+   */
+  async makeNodeImage(name: string): Promise<void> {
+    const root = this.makeRoot('node');
+    const libraries = execFileSync('ldd', [process.execPath], { encoding: 'utf8' }).match(/\/\S+/g) ?? [];
+    const npm = dirname(dirname(realpathSync(execFileSync('which', ['npm'], { encoding: 'utf8' }).trim())));
+    const lookup = ['/lib/x86_64-linux-gnu/libnss_dns.so.2', '/lib/x86_64-linux-gnu/libresolv.so.2'];
+    const settings = ['/etc/ssl/certs/ca-certificates.crt', '/usr/etc/npmrc', '/etc/passwd', '/etc/group'];
+    for (const path of [...libraries, ...lookup, ...settings, npm].filter((path) => existsSync(path))) {
+      mkdirSync(dirname(join(root, path)), { recursive: true });
+      cpSync(path, join(root, path), { recursive: true, dereference: true });
+    }
+    mkdirSync(join(root, 'usr/bin'), { recursive: true });
+    copyFileSync(process.execPath, join(root, 'usr/bin/node'));
+    symlinkSync(join(npm, 'bin/npm-cli.js'), join(root, 'usr/bin/npm'));
+    symlinkSync('/bin/busybox', join(root, 'usr/bin/env'));
+    await this.import(root, name);
+  }
+
+  /** Builds an image from a Dockerfile of the tree, with the network of the host. */
+  async build(dockerfile: string, name: string, base: string): Promise<void> {
+    const args = ['build', '--network', 'host', '--build-arg', `BASE=${base}`, '--tag', name];
+    const built = await this.docker(...args, '--file', join(ROOT, dockerfile), ROOT);
+    if (built.status !== 0) throw new Error(`docker build: ${built.stdout}\n${built.stderr}`);
+  }
+
+  private makeRoot(name: string): string {
+    const root = join(this.directory, name);
+    for (const directory of ['bin', 'dev', 'tmp', 'var/log']) mkdirSync(join(root, directory), { recursive: true });
+    copyFileSync(BUSYBOX, join(root, 'bin/busybox'));
+    for (const applet of APPLETS) symlinkSync('busybox', join(root, 'bin', applet));
+    return root;
+  }
+
+  private async import(root: string, name: string): Promise<void> {
+    const archive = `${root}.tar`;
+    execFileSync('tar', ['-C', root, '-cf', archive, '.']);
     const imported = await this.docker('import', archive, name);
     if (imported.status !== 0) throw new Error(`docker import: ${imported.stderr}`);
   }
@@ -68,6 +107,7 @@ export class Engine {
   async stop(): Promise<void> {
     this.process.kill('SIGTERM');
     await this.ended;
+    await run('umount', ['-lq', join(this.directory, 'exec/netns/default')]); // it stays behind after --network host
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

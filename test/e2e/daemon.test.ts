@@ -4,20 +4,19 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { DaemonStatus } from '../../src/status.js';
 import { bus1fs, CLI, Daemon, isMounted, run } from '../support/bus1fs.js';
 import { compiler, INCLUDE_DIR } from '../support/compile.js';
+import { temporaryDirectory } from '../support/temporary.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -27,7 +26,7 @@ const holder = compiler.compile('clients/holder.c', 'holder');
 let directory: string;
 
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'bus1fs-daemon-'));
+  directory = temporaryDirectory('daemon');
 });
 
 afterEach(async () => {
@@ -35,7 +34,14 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}`);
+/** Whether a process runs; one that has ended and is not yet collected by its parent does not. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    return false;
+  }
+}
 
 async function eventually(condition: () => boolean, what: string): Promise<void> {
   for (let i = 0; i < 500; i++) {

@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Daemon, run } from '../support/bus1fs.js';
 import { compiler, ROOT } from '../support/compile.js';
+import { temporaryDirectory } from '../support/temporary.js';
 
 const hanging = compiler.compile('clients/hanging.c', 'hanging');
 const holder = compiler.compile('clients/holder.c', 'holder-for-watchdog');
@@ -22,7 +21,7 @@ function hasFuseNative(): boolean {
 }
 
 test.runIf(hasFuseNative())('memory that never arrives stops the bus for seconds, not for ever', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'bus1fs-hanging-'));
+  const directory = temporaryDirectory('hanging');
   const server = spawn('setpriv', [
     ...['--pdeathsig', 'KILL', '--', process.execPath, '--import', 'tsx'],
     ...[join(ROOT, 'test/support/hanging-fs.ts'), directory],
@@ -43,6 +42,5 @@ test.runIf(hasFuseNative())('memory that never arrives stops the bus for seconds
   } finally {
     server.kill('SIGKILL');
     await run('umount', ['-l', directory]);
-    rmdirSync(directory);
   }
 });

@@ -1,12 +1,12 @@
 import { type ChildProcess, type ChildProcessByStdio, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DaemonStatus } from '../../src/status.js';
 import { ROOT } from './compile.js';
+import { temporaryDirectory } from './temporary.js';
 
 export const CLI = join(ROOT, 'dist/cli/main.js');
 
@@ -74,7 +74,7 @@ export class Daemon {
     nodeArgs: readonly string[] = [],
     prefix: readonly string[] = [],
   ): Promise<Daemon> {
-    return Daemon.startAt(mkdtempSync(join(tmpdir(), 'bus1fs-test-')), args, nodeArgs, prefix);
+    return Daemon.startAt(temporaryDirectory('mount'), args, nodeArgs, prefix);
   }
 
   static async startAt(

@@ -1,22 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { temporaryDirectory } from './temporary.js';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const INCLUDE_DIR = join(ROOT, 'include');
 
 const FLAGS = ['-std=gnu11', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-Wno-unused-function', '-Wno-override-init'];
 
-/** Compiles C programs to a temporary directory that goes with this process. */
+/** Compiles C programs to a temporary directory. */
 export class Compiler {
-  private readonly directory = mkdtempSync(join(tmpdir(), 'bus1fs-clients-'));
-
-  constructor() {
-    chmodSync(this.directory, 0o755); // some tests run them as other users
-    process.on('exit', () => rmSync(this.directory, { recursive: true, force: true }));
-  }
+  private readonly directory = temporaryDirectory('clients');
 
   /** Compiles a source file, named relative to test/. Returns the program's path. */
   compile(source: string, name: string, ...flags: readonly string[]): string {
