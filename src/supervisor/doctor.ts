@@ -81,7 +81,7 @@ function capability(name: string, bit: number): Finding {
 }
 
 const CAPABILITY_USES: Readonly<Record<string, string>> = {
-  CAP_KILL: 'Without it, naming the sender of a message takes longer.',
+  CAP_KILL: 'Without it, a client of another user whose memory never arrives cannot be killed.',
   CAP_SYS_PTRACE: 'It is needed to read and write the memory of clients.',
   CAP_SYS_ADMIN: 'It is needed to mount, and for FUSE passthrough.',
 };
