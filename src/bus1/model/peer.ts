@@ -31,7 +31,7 @@ export class Peer {
     this.bus = bus;
     this.serial = serial;
     this.user = user;
-    this.quotas = new Quotas(user.limits, user.quotas);
+    this.quotas = new Quotas(user.limits, user.uid, user.quotas);
     this.memory = memory;
     this.wake = wake;
   }
@@ -261,27 +261,15 @@ export class Peer {
     for (const handle of cargo.handles) handle.dropCarried();
   }
 
-  /** Charges what a message takes while it is queued here. */
-  chargeInFlight(bytes: number, fds: number, senderUid: number): void {
-    const { inflightBytes, inflightFds } = this.quotas;
-    if (senderUid === this.user.uid) {
-      inflightBytes.charge(bytes);
-      inflightFds.charge(fds);
-    } else {
-      inflightBytes.chargeForeign(bytes, senderUid);
-      inflightFds.chargeForeign(fds, senderUid);
-    }
-  }
-
-  /** Whether that fits; another user's share is bounded further. */
-  fitsInFlight(resource: 'inflightBytes' | 'inflightFds', amount: number, senderUid: number): boolean {
-    const quota = this.quotas[resource];
-    return quota.fits(amount) && (senderUid === this.user.uid || quota.fitsForeign(amount, senderUid));
+  /** Charges what a message from `senderUid` takes while it is queued here, or returns it if negative. */
+  chargeInFlight(senderUid: number, bytes: number, fds: number): void {
+    this.quotas.inflightBytes.chargeFrom(senderUid, bytes);
+    if (fds !== 0) this.quotas.inflightFds.chargeFrom(senderUid, fds);
   }
 
   private returnInFlight(message: Message): void {
     if (message.cargo === undefined || message.destination === undefined) return;
-    this.chargeInFlight(-message.cargo.slice.size, -(message.cargo.files?.count ?? 0), message.cargo.senderUid);
+    this.chargeInFlight(message.cargo.senderUid, -message.cargo.slice.size, -(message.cargo.files?.count ?? 0));
   }
 
   /** Replaces the seed. */

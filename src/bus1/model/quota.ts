@@ -19,42 +19,53 @@ export const DEFAULT_LIMITS: Limits = {
 export class Quota {
   max: number;
   used = 0;
-  private readonly user: Quota | undefined;
+  /** The user it belongs to, by uid. */
+  private readonly uid: number;
+  /** That user's quota, if this is a peer's. */
+  private readonly parent: Quota | undefined;
   /** Use by senders of other users, by their uid. */
   private foreign: Map<number, number> | undefined;
 
-  constructor(max: number, user: Quota | undefined) {
+  constructor(max: number, uid: number, parent?: Quota) {
     this.max = max;
-    this.user = user;
+    this.uid = uid;
+    this.parent = parent;
   }
 
   /** Whether `amount` more is within the limits; nothing more always is, even when a limit was lowered below use. */
   fits(amount: number): boolean {
-    return amount === 0 || (this.used + amount <= this.max && (this.user === undefined || this.user.fits(amount)));
+    return amount === 0 || (this.used + amount <= this.max && (this.parent === undefined || this.parent.fits(amount)));
   }
 
   /** Takes what fits(), or returns it if negative. */
   charge(amount: number): void {
     this.used += amount;
-    this.user?.charge(amount);
+    this.parent?.charge(amount);
   }
 
-  /** fits() for another user: they may take at most half of what is left, counting what they hold already. */
-  fitsForeign(amount: number, uid: number): boolean {
-    if (amount === 0) return true;
+  /** fits() for what a sender takes: another user may have at most half of what is left, counting what it holds already. */
+  fitsFrom(uid: number, amount: number): boolean {
+    return this.fits(amount) && (uid === this.uid || amount === 0 || this.isFairShare(uid, amount));
+  }
+
+  private isFairShare(uid: number, amount: number): boolean {
     const held = this.foreign?.get(uid) ?? 0;
-    if (held + amount > (this.max - this.used + held) / 2) return false;
-    return this.user === undefined || this.user.fitsForeign(amount, uid);
+    const isFair = held + amount <= (this.max - this.used + held) / 2;
+    return isFair && (this.parent === undefined || this.parent.isFairShare(uid, amount));
   }
 
-  chargeForeign(amount: number, uid: number): void {
-    if (amount === 0) return;
-    this.used += amount;
+  /** charge() for what a sender takes. */
+  chargeFrom(uid: number, amount: number): void {
+    this.charge(amount);
+    if (uid !== this.uid) this.countForeign(uid, amount);
+  }
+
+  private countForeign(uid: number, amount: number): void {
     this.foreign ??= new Map();
     const held = (this.foreign.get(uid) ?? 0) + amount;
     if (held === 0) this.foreign.delete(uid);
     else this.foreign.set(uid, held);
-    this.user?.chargeForeign(amount, uid);
+    this.parent?.countForeign(uid, amount);
   }
 }
 
@@ -65,11 +76,12 @@ export class Quotas {
   readonly inflightBytes: Quota;
   readonly inflightFds: Quota;
 
-  constructor(limits: Limits, user?: Quotas) {
-    this.slices = new Quota(limits.slices, user?.slices);
-    this.handles = new Quota(limits.handles, user?.handles);
-    this.inflightBytes = new Quota(limits.inflightBytes, user?.inflightBytes);
-    this.inflightFds = new Quota(limits.inflightFds, user?.inflightFds);
+  /** Those of a user, or of one of its peers if the user's are given. */
+  constructor(limits: Limits, uid: number, parent?: Quotas) {
+    this.slices = new Quota(limits.slices, uid, parent?.slices);
+    this.handles = new Quota(limits.handles, uid, parent?.handles);
+    this.inflightBytes = new Quota(limits.inflightBytes, uid, parent?.inflightBytes);
+    this.inflightFds = new Quota(limits.inflightFds, uid, parent?.inflightFds);
   }
 }
 
@@ -83,6 +95,6 @@ export class User {
   constructor(uid: number, limits: Limits) {
     this.uid = uid;
     this.limits = limits;
-    this.quotas = new Quotas(limits);
+    this.quotas = new Quotas(limits, uid);
   }
 }

@@ -108,16 +108,16 @@ export class SendTransaction {
     if (!receiver.quotas.slices.fits(1)) return receiver.refuse('slices', 1, sender);
     if (!receiver.quotas.handles.fits(nHandles)) return receiver.refuse('handles', nHandles, sender);
     if (size > POOL_SIZE) return Errno.EMSGSIZE;
-    if (isInFlight && !receiver.fitsInFlight('inflightBytes', size, sender.user.uid)) {
+    if (isInFlight && !receiver.quotas.inflightBytes.fitsFrom(sender.user.uid, size)) {
       return receiver.refuse('inflightBytes', size, sender);
     }
-    if (isInFlight && !receiver.fitsInFlight('inflightFds', nFds, sender.user.uid)) {
+    if (isInFlight && !receiver.quotas.inflightFds.fitsFrom(sender.user.uid, nFds)) {
       return receiver.refuse('inflightFds', nFds, sender);
     }
     const slice = receiver.allocateSlice(size);
     if (slice === undefined) return Errno.EXFULL;
     receiver.quotas.handles.charge(nHandles);
-    if (isInFlight) receiver.chargeInFlight(size, nFds, sender.user.uid);
+    if (isInFlight) receiver.chargeInFlight(sender.user.uid, size, nFds);
     this.reserved.push({ receiver, slice, node, secctx });
     return Errno.OK;
   }
@@ -168,7 +168,7 @@ export class SendTransaction {
       receiver.cancelSlice(slice);
       receiver.quotas.handles.charge(-this.carried.length);
       if (node !== undefined) {
-        receiver.chargeInFlight(-slice.size, -(this.files?.count ?? 0), this.sender.user.uid);
+        receiver.chargeInFlight(this.sender.user.uid, -slice.size, -(this.files?.count ?? 0));
       }
     }
     this.sender.uncreate(this.created);

@@ -4,8 +4,8 @@ import { Quota } from '../../../../src/bus1/model/quota.js';
 
 describe('Quota', () => {
   test('bounds a peer by its own limit and by its user', () => {
-    const user = new Quota(10, undefined);
-    const [a, b] = [new Quota(8, user), new Quota(8, user)];
+    const user = new Quota(10, 0);
+    const [a, b] = [new Quota(8, 0, user), new Quota(8, 0, user)];
     expect([a.fits(8), a.fits(9)]).toEqual([true, false]);
     a.charge(8);
     expect([a.fits(1), b.fits(2), b.fits(3)]).toEqual([false, true, false]);
@@ -14,35 +14,35 @@ describe('Quota', () => {
   });
 
   test('nothing more always fits, even below what is used', () => {
-    const quota = new Quota(5, undefined);
+    const quota = new Quota(5, 0);
     quota.charge(5);
     quota.max = 1;
-    expect([quota.fits(0), quota.fits(1), quota.fitsForeign(0, 7)]).toEqual([true, false, true]);
+    expect([quota.fits(0), quota.fits(1), quota.fitsFrom(7, 0)]).toEqual([true, false, true]);
   });
 
   test('another user takes at most half of what is left, counting what it holds', () => {
-    const quota = new Quota(800, undefined);
-    expect([quota.fitsForeign(400, 1), quota.fitsForeign(401, 1)]).toEqual([true, false]);
-    quota.chargeForeign(300, 1);
-    expect([quota.fitsForeign(100, 1), quota.fitsForeign(101, 1)]).toEqual([true, false]);
-    expect([quota.fitsForeign(250, 2), quota.fitsForeign(251, 2)]).toEqual([true, false]);
+    const quota = new Quota(800, 0);
+    expect([quota.fitsFrom(1, 400), quota.fitsFrom(1, 401)]).toEqual([true, false]);
+    quota.chargeFrom(1, 300);
+    expect([quota.fitsFrom(1, 100), quota.fitsFrom(1, 101)]).toEqual([true, false]);
+    expect([quota.fitsFrom(2, 250), quota.fitsFrom(2, 251)]).toEqual([true, false]);
   });
 
   test('whoever may take does not exceed the limit, and all of it comes back', () => {
     const step = fc.record({ uid: fc.integer({ min: 1, max: 4 }), amount: fc.integer({ min: 1, max: 300 }) });
     fc.assert(
       fc.property(fc.array(step), (steps) => {
-        const user = new Quota(1000, undefined);
-        const quota = new Quota(900, user);
+        const user = new Quota(1000, 0);
+        const quota = new Quota(900, 0, user);
         const taken = steps.filter(({ uid, amount }) => {
-          if (!quota.fitsForeign(amount, uid)) return false;
-          quota.chargeForeign(amount, uid);
+          if (!quota.fitsFrom(uid, amount)) return false;
+          quota.chargeFrom(uid, amount);
           return true;
         });
         expect(quota.used).toBeLessThanOrEqual(900);
-        for (const { uid, amount } of taken) quota.chargeForeign(-amount, uid);
+        for (const { uid, amount } of taken) quota.chargeFrom(uid, -amount);
         expect([quota.used, user.used]).toEqual([0, 0]);
-        expect(quota.fitsForeign(450, 1)).toBe(true);
+        expect(quota.fitsFrom(1, 450)).toBe(true);
       }),
     );
   });
