@@ -33,7 +33,8 @@ interface SendCall {
 
 /**
  * The arrays a SEND points to, fetched to the caller's scratch memory in one go: the vectors first, the others at these
- * offsets, and how far they could be read.
+ * offsets, and how many entries could be read. An unreadable entry is an error in its turn, after those of the entries
+ * before it.
  */
 interface Arrays {
   readonly memory: Bytes;
@@ -41,8 +42,8 @@ interface Arrays {
   readonly fds: number;
   readonly destinations: number;
   readonly hasVecs: boolean;
-  readonly hasHandles: boolean;
-  readonly hasFds: boolean;
+  readonly readableHandles: number;
+  readonly readableFds: number;
   readonly readableDestinations: number;
 }
 
@@ -86,12 +87,11 @@ export function send(sender: Peer, argument: Bytes, caller: Caller): Errno {
 /** Everything that may fail once the payload's size is known. */
 function prepare(transaction: SendTransaction, call: SendCall, arrays: Arrays, nBytes: number): Errno {
   const { caller } = call;
-  if (!arrays.hasHandles) return Errno.EFAULT;
   for (let i = 0; i < call.nHandles; i++) {
+    if (i >= arrays.readableHandles) return Errno.EFAULT;
     const error = transaction.carry(readHandleId(arrays.memory, arrays.handles + i * ID_SIZE));
     if (error !== Errno.OK) return error;
   }
-  if (!arrays.hasFds) return Errno.EFAULT;
   const files = takeFiles(call, arrays);
   if (typeof files === 'number') return files;
   transaction.attach(files);
@@ -111,8 +111,11 @@ function prepare(transaction: SendTransaction, call: SendCall, arrays: Arrays, n
 
 function takeFiles({ caller, nFds }: SendCall, arrays: Arrays): TakenFiles | undefined | Errno {
   if (nFds === 0) return undefined;
-  const numbers = Array.from({ length: nFds }, (_, i) => arrays.memory.i32(arrays.fds + i * INT_SIZE));
-  return caller.takeFiles(numbers);
+  const numbers = Array.from({ length: arrays.readableFds }, (_, i) => arrays.memory.i32(arrays.fds + i * INT_SIZE));
+  const files = caller.takeFiles(numbers);
+  if (typeof files === 'number' || arrays.readableFds === nFds) return files;
+  files.release();
+  return Errno.EFAULT;
 }
 
 function addressAll(transaction: SendTransaction, call: SendCall, arrays: Arrays, results: Errno[]): Errno {
@@ -154,9 +157,9 @@ function fetchArrays({ caller, nVecs, nHandles, nFds, nDestinations }: SendCall,
   caller.addRange(handlePointer, nHandles * ID_SIZE);
   caller.addRange(destinationPointer, nDestinations * ID_SIZE);
   caller.addRange(fdPointer, nFds * INT_SIZE);
-  const complete = caller.readRanges(vecsRead) === end - vecsRead;
+  const isComplete = caller.readRanges(vecsRead) === end - vecsRead;
   const readable = (offset: number, pointer: number, size: number): number =>
-    complete ? size : caller.read(offset, pointer, size);
+    isComplete ? size : caller.read(offset, pointer, size);
   const hasVecs = readable(vecsRead, vecPointer, vecSize) === vecSize;
   if (caller.is32Bit && hasVecs) widenVecs(memory, vecsRead, nVecs);
   return {
@@ -165,8 +168,8 @@ function fetchArrays({ caller, nVecs, nHandles, nFds, nDestinations }: SendCall,
     fds,
     destinations,
     hasVecs,
-    hasHandles: readable(handles, handlePointer, nHandles * ID_SIZE) === nHandles * ID_SIZE,
-    hasFds: readable(fds, fdPointer, nFds * INT_SIZE) === nFds * INT_SIZE,
+    readableHandles: Math.floor(readable(handles, handlePointer, nHandles * ID_SIZE) / ID_SIZE),
+    readableFds: Math.floor(readable(fds, fdPointer, nFds * INT_SIZE) / INT_SIZE),
     readableDestinations: Math.floor(readable(destinations, destinationPointer, nDestinations * ID_SIZE) / ID_SIZE),
   };
 }

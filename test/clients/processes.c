@@ -284,6 +284,17 @@ static void an_array_that_ends_in_the_middle(void)
 	/* an error of the destination before the unreadable one comes first */
 	*last = UNKNOWN_ID;
 	EXPECT(command(a, BUS1_CMD_SEND, &send), -ENXIO);
+	/* and likewise for handles and descriptors */
+	send = (struct bus1_cmd_send){ .ptr_handles = (uintptr_t)last, .n_handles = 2 };
+	EXPECT(command(a, BUS1_CMD_SEND, &send), -ENXIO);
+	*last = 8;
+	EXPECT(command(a, BUS1_CMD_SEND, &send), -EFAULT);
+	int *last_fd = (int *)(page + 4096) - 1;
+	send = (struct bus1_cmd_send){ .ptr_fds = (uintptr_t)last_fd, .n_fds = 2 };
+	*last_fd = -1;
+	EXPECT(command(a, BUS1_CMD_SEND, &send), -EBADF);
+	*last_fd = open("/dev/null", O_RDONLY);
+	EXPECT(command(a, BUS1_CMD_SEND, &send), -EFAULT);
 	struct iovec vec = { page + 4000, 97 };
 	*last = give(b, 8, a);
 	send = (struct bus1_cmd_send){ .ptr_destinations = (uintptr_t)last, .n_destinations = 1, .ptr_vecs = (uintptr_t)&vec, .n_vecs = 1 };
