@@ -27,7 +27,12 @@ for (const add of [addMount, addUmount, addStatus, addDoctor, addIncludeDir]) ad
 try {
   await cli.parseAsync();
 } catch (error) {
-  if (!(error instanceof ExpectedError)) throw error;
+  if (!(error instanceof ExpectedError || isSystemError(error))) throw error;
   console.error(`bus1fs: ${error.message}`);
-  process.exitCode = 1;
+  process.exit(1);
+}
+
+/** A system call that failed, by its name and the file it was about: no defect of ours, and it says all there is to say. */
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error;
 }

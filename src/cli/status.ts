@@ -1,9 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { ExpectedError } from '../expected-error.js';
 import type { DaemonStatus } from '../status.js';
-import { findMount } from '../supervisor/mount-point.js';
+import { canonicalPath, findMount } from '../supervisor/mount-point.js';
 import { withDirectory } from './directory.js';
 import { formatTable } from './table.js';
 
@@ -13,7 +12,7 @@ export const addStatus = (cli: Argv): Argv =>
     'show the daemon and its peers',
     (args) => withDirectory(args).option('json', { describe: 'print JSON', type: 'boolean', default: false }),
     async (argv) => {
-      const directory = resolve(argv.directory);
+      const directory = canonicalPath(argv.directory);
       findMount(directory);
       const status = await readStatus(directory);
       console.log(argv.json ? JSON.stringify(status, undefined, 2) : formatStatus(directory, status));

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv } from 'yargs';
-import { findMount, unmountAll } from '../supervisor/mount-point.js';
+import { ExpectedError } from '../expected-error.js';
+import { canonicalPath, findMount, unmountAll } from '../supervisor/mount-point.js';
 import { withDirectory } from './directory.js';
 import { readStatus } from './status.js';
 
@@ -10,13 +10,14 @@ const END_TIMEOUT_MS = 2000;
 
 export const addUmount = (cli: Argv): Argv =>
   cli.command('umount [directory]', 'unmount and end the daemon', withDirectory, async (argv) => {
-    const directory = resolve(argv.directory);
+    const directory = canonicalPath(argv.directory);
     findMount(directory);
     const daemon = await readStatus(directory).then(
       (status) => status.pid,
       () => undefined, // a dead mount has no daemon to wait for
     );
-    unmountAll(directory);
+    const error = unmountAll(directory);
+    if (error !== 0) throw new ExpectedError(`unmounting ${directory} failed with errno ${error}; run as root`);
     if (daemon !== undefined) await waitForEnd(daemon);
   });
 

@@ -1,11 +1,24 @@
-import { lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, readlinkSync, realpathSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { ExpectedError } from '../expected-error.js';
 import { MNT_DETACH, MNT_FORCE, type MountEntry, mountAt, unmount } from '../linux/mount.js';
 
 export const FILE_SYSTEM_TYPE = 'fuse.bus1fs';
 
 const LIVENESS_TIMEOUT_MS = 2000;
+
+/** The path of a directory as the mount table has it: absolute and without symlinks. */
+export function canonicalPath(directory: string): string {
+  const absolute = resolve(directory);
+  try {
+    return realpathSync(absolute);
+  } catch {
+    // It does not exist yet, or is a dead mount, which cannot be looked at.
+    const parent = dirname(absolute);
+    return parent === absolute ? absolute : join(canonicalPath(parent), basename(absolute));
+  }
+}
 
 /**
  * Makes `directory` ready to be mounted on: creates it, clears dead mounts of ours there and tells `onCleared`. Refuses
@@ -50,10 +63,13 @@ export function findMount(directory: string): MountEntry {
   throw new ExpectedError(`no bus1fs is mounted at ${directory}`);
 }
 
-/** Ends the connection, so that nobody waits any longer, then takes the mount away even where it is in use. */
-export function unmountAll(directory: string): void {
-  unmount(directory, MNT_FORCE);
-  unmount(directory, MNT_DETACH);
+/**
+ * Ends the connection, so that nobody waits any longer, then takes the mount away even where it is in use. Returns 0 or
+ * an errno; that nothing was mounted is no error.
+ */
+export function unmountAll(directory: string): number {
+  const forced = unmount(directory, MNT_FORCE);
+  return forced === 0 ? forced : unmount(directory, MNT_DETACH);
 }
 
 /** Points `link` to `device`. Returns false, and leaves it alone, if something that is not ours is there. */

@@ -11,7 +11,15 @@ import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, mountAt } from '../linux/mount.j
 import { sendDatagram } from '../linux/socket.js';
 import { createLogger } from '../log.js';
 import type { DeviceConfig } from './device-config.js';
-import { createLink, FILE_SYSTEM_TYPE, prepareMountPoint, removeLink, unmountAll } from './mount-point.js';
+import {
+  canonicalPath,
+  createLink,
+  FILE_SYSTEM_TYPE,
+  findMount,
+  prepareMountPoint,
+  removeLink,
+  unmountAll,
+} from './mount-point.js';
 import { Watchdog } from './watchdog.js';
 
 export interface SupervisorOptions {
@@ -35,6 +43,7 @@ const END_TIMEOUT_MS = 500;
  * functions, of which V8 by default stops inlining too early (a tenth of the time spent in JavaScript).
  */
 const NODE_OPTIONS = ['--enable-source-maps', '--single-threaded-gc', '--max-inlined-bytecode-size-cumulative=4000'];
+const NEEDS_ROOT = 'mounting needs CAP_SYS_ADMIN; run as root, and see: bus1fs doctor';
 const DEVICE_PROCESS = fileURLToPath(new URL('../device-process.js', import.meta.url));
 
 /**
@@ -43,14 +52,14 @@ const DEVICE_PROCESS = fileURLToPath(new URL('../device-process.js', import.meta
  */
 export async function supervise(options: SupervisorOptions): Promise<number> {
   const log = createLogger('bus1fs', options.log);
-  const directory = resolve(options.directory);
+  const directory = canonicalPath(options.directory);
   const device = `${directory}/bus1`;
   const link = options.link === undefined ? undefined : resolve(options.link);
   await prepareMountPoint(directory, () => log.warn({ directory }, 'cleared a dead bus1fs mount'));
 
   const heartbeat = Heartbeat.create();
   if (heartbeat === undefined) throw new ExpectedError('out of memory or descriptors');
-  const child = start(directory, heartbeat, options);
+  const { child, deviceMinor } = start(directory, heartbeat, options);
   const watchdog = new Watchdog(heartbeat, log, () => child.kill('SIGKILL'));
   const ended = new Promise<End>((end) => {
     child.once('exit', (code, signal) => end(deviceEnd(code, signal)));
@@ -66,30 +75,35 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
   } finally {
     watchdog.stop();
     notifyManager('STOPPING=1');
-    unmountAll(directory);
+    // Somebody may have unmounted it, and mounted something else there since.
+    if (mountAt(directory)?.deviceMinor === deviceMinor) unmountAll(directory);
     if (link !== undefined) removeLink(link, device);
     await waitForExit(child);
   }
 }
 
 /** Mounts and starts the process that serves the mount; only that one keeps /dev/fuse open. */
-function start(directory: string, heartbeat: Heartbeat, { limits, log }: SupervisorOptions): ChildProcess {
+function start(
+  directory: string,
+  heartbeat: Heartbeat,
+  { limits, log }: SupervisorOptions,
+): { readonly child: ChildProcess; readonly deviceMinor: number } {
   const fuse = openFuse();
   try {
     const data = `fd=${fuse},rootmode=40755,user_id=0,group_id=0,allow_other,default_permissions`;
     const error = mount('bus1fs', directory, FILE_SYSTEM_TYPE, MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
-    if (error === Errno.EPERM)
-      throw new ExpectedError('mounting needs CAP_SYS_ADMIN; run as root, and see: bus1fs doctor');
+    if (error === Errno.EPERM) throw new ExpectedError(NEEDS_ROOT);
     if (error !== 0) throw new ExpectedError(`mounting on ${directory} failed with errno ${error}; see: bus1fs doctor`);
-    const entry = mountAt(directory);
-    const config: DeviceConfig = {
-      deviceNumber: { major: entry?.deviceMajor ?? 0, minor: entry?.deviceMinor ?? 0 },
-      limits,
-      log,
-    };
-    return spawn(process.execPath, [...process.execArgv, ...NODE_OPTIONS, DEVICE_PROCESS, JSON.stringify(config)], {
-      stdio: ['ignore', 'ignore', 'inherit', fuse, heartbeat.fd],
-    });
+    try {
+      const { deviceMajor, deviceMinor } = findMount(directory);
+      const config: DeviceConfig = { deviceNumber: { major: deviceMajor, minor: deviceMinor }, limits, log };
+      const args = [...process.execArgv, ...NODE_OPTIONS, DEVICE_PROCESS, JSON.stringify(config)];
+      const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit', fuse, heartbeat.fd] });
+      return { child, deviceMinor };
+    } catch (failure) {
+      unmountAll(directory);
+      throw failure;
+    }
   } finally {
     closeSync(fuse);
   }

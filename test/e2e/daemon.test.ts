@@ -22,6 +22,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
   version: string;
 };
 const holder = compiler.compile('clients/holder.c', 'holder');
+const handles = compiler.compile('clients/handles.c', 'handles-for-daemon');
 
 let directory: string;
 
@@ -69,6 +70,21 @@ describe('mount', () => {
     const { pid, devicePid } = await status(daemon.directory);
     expect(await daemon.stop()).toBe(0);
     expect([isAlive(pid), isAlive(devicePid)]).toEqual([false, false]);
+  });
+
+  test('is the same through a symlink, and in a directory with odd characters', async () => {
+    const odd = join(directory, 'a b\\c\td');
+    symlinkSync(directory, join(directory, 'link-to-itself'));
+    const daemon = await Daemon.startAt(odd);
+    const through = join(directory, 'link-to-itself', 'a b\\c\td');
+    expect(await bus1fs('mount', through, '--no-link')).toMatchObject({
+      stderr: expect.stringContaining('mounted at'),
+    });
+    // handing a handle to another descriptor needs the device number of the mount
+    const outcome = await run(handles, [`${through}/bus1`, 'release_counts_user_references']);
+    expect(outcome).toMatchObject({ status: 0, stdout: '' });
+    expect((await bus1fs('umount', through)).status).toBe(0);
+    expect(await daemon.exit()).toBe(0);
   });
 
   test('ends within a second of SIGINT to its process group, also with clients open and blocked', async () => {
@@ -142,7 +158,15 @@ describe('mount', () => {
       status: 1,
       stderr: expect.stringContaining('mount point of type proc'),
     });
-    expect(await bus1fs('mount', join(directory, 'full/file'), '--no-link')).toMatchObject({ status: 1 });
+    for (const wrong of [
+      [join(directory, 'full/file'), '--no-link'],
+      [join(directory, 'm'), '--link', '/proc/nowhere/link'],
+    ]) {
+      const outcome = await bus1fs('mount', ...wrong);
+      expect(outcome.status).toBe(1);
+      expect(outcome.stderr).not.toContain('    at ');
+    }
+    expect(isMounted(join(directory, 'm'))).toBe(false);
   });
 
   test('ends with an error, and without a mount, when the device process dies', async () => {
@@ -269,6 +293,11 @@ describe('status', () => {
   test('is for root in the pid namespace of the daemon only', async () => {
     const daemon = await Daemon.startAt(join(directory, 'm'));
     const file = join(daemon.directory, 'status');
+    const umount = await run('setpriv', [
+      ...['--reuid=65534', '--regid=65534', '--clear-groups', '--bounding-set=-all'],
+      ...[process.execPath, CLI, 'umount', daemon.directory],
+    ]);
+    expect(umount).toMatchObject({ status: 1, stderr: expect.stringContaining('run as root') });
     const asNobody = await run('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', 'cat', file]);
     expect(asNobody.stderr).toContain('Permission denied');
     const inContainer = await run('unshare', ['--pid', '--fork', 'cat', file]);
