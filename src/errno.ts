@@ -24,7 +24,6 @@ export const Errno = {
   ENOTUNIQ: 76,
   EMSGSIZE: 90,
   EOPNOTSUPP: 95,
-  ENOTCONN: 107,
   ESHUTDOWN: 108,
   ESTALE: 116,
   EDQUOT: 122,

@@ -75,7 +75,7 @@ export class Caller {
     return commandOf(this.tid);
   }
 
-  /** The number of the system call it is in, or -1 if that cannot be told. */
+  /** The number of the system call it is in, or NaN if that cannot be told. */
   systemCall(): number {
     return systemCallOf(this.tid);
   }

@@ -16,8 +16,5 @@ export const bind = (prototype: string): ((...args: any[]) => number) => libc.fu
 /** `errno` of the calling thread; meaningful right after a bound function reported failure. */
 export const errno = (): number => koffi.errno();
 
-/** A C string, with its terminating zero. */
-export const cString = (text: string): Buffer => Buffer.from(`${text}\0`);
-
 /** The address of the first byte of a buffer, which must not be moved or freed while the address is in use. */
 export const addressOf = (bytes: Uint8Array): number => Number(koffi.address(bytes));

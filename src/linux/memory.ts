@@ -17,7 +17,7 @@ export const processVmWritev = bind(
   'int64_t process_vm_writev(int pid, uintptr_t local, unsigned long nLocal, uintptr_t remote, unsigned long nRemote, unsigned long flags)',
 );
 
-export const PAGE_SIZE = 4096;
+const PAGE_SIZE = 4096;
 
 const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
