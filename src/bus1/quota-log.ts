@@ -27,12 +27,13 @@ export class QuotaLog {
   }
 
   /** `describe` names a peer for humans. */
-  report({ peer, resource, amount, asker }: Refusal, describe: (peer: Peer) => string): void {
+  report(refusal: Refusal, describe: (peer: Peer) => string): void {
+    const { peer, resource, amount, asker } = refusal;
     const reported = this.reported.get(peer) ?? new Set();
     if (reported.has(resource)) return;
     this.reported.set(peer, reported.add(resource));
     if (!this.mayWrite()) return;
-    const { used, max, bound } = exceeded({ peer, resource, amount, asker });
+    const { used, max, bound } = exceeded(refusal);
     const cure = bound === 'peer' ? 'PEER_RESET or ' : '';
     this.log.warn(
       { resource, bound, used, max, amount, suppressed: this.suppressed },

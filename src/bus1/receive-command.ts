@@ -75,7 +75,6 @@ function deliver(call: ReceiveCall, fds: readonly number[]): Errno {
     writeCredentials(argument, cargo?.sender instanceof Identity ? cargo.sender.seenFrom(viewpoint) : NOBODY);
     argument.setU64(Recv.n_secctx, nSecctx);
   }
-  if (!isPeek) cargo?.files?.release();
   return Errno.OK;
 }
 

@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
-import { FIRST_SLOT, READ, SLOTS, WRITE } from './closer-ring.js';
+import { READ, slotOf, WRITE } from './closer-ring.js';
 
 const ring = workerData as Int32Array;
 
@@ -10,7 +10,7 @@ for (;;) {
     Atomics.wait(ring, WRITE, at);
     continue;
   }
-  const fd = ring[FIRST_SLOT + (at % SLOTS)] as number;
+  const fd = ring[slotOf(at)] as number;
   try {
     closeSync(fd);
   } catch {

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { close } from '../linux/file.js';
-import { FIRST_SLOT, READ, SLOTS, WRITE } from './closer-ring.js';
+import { FIRST_SLOT, READ, SLOTS, slotOf, WRITE } from './closer-ring.js';
 
 /**
  * Closes descriptors that came from clients, on a thread of its own.
@@ -14,11 +14,11 @@ let ring: Int32Array | undefined;
 export function closeElsewhere(fd: number): void {
   ring ??= startThread();
   const at = Atomics.load(ring, WRITE);
-  if (at - Atomics.load(ring, READ) >= SLOTS) {
+  if (((at - Atomics.load(ring, READ)) | 0) >= SLOTS) {
     close(fd);
     return;
   }
-  ring[FIRST_SLOT + (at % SLOTS)] = fd;
+  ring[slotOf(at)] = fd;
   Atomics.store(ring, WRITE, at + 1);
   Atomics.notify(ring, WRITE);
 }

@@ -60,7 +60,7 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
   const heartbeat = Heartbeat.create();
   if (heartbeat === undefined) throw new ExpectedError('out of memory or descriptors');
   const { child, deviceMinor } = start(directory, heartbeat, options);
-  const watchdog = new Watchdog(heartbeat, log, () => child.kill('SIGKILL'));
+  const watchdog = new Watchdog(heartbeat, deviceMinor, log, () => child.kill('SIGKILL'));
   const ended = new Promise<End>((end) => {
     child.once('exit', (code, signal) => end(deviceEnd(code, signal)));
     child.once('error', (error) => end({ wanted: false, why: error.message }));

@@ -20,6 +20,7 @@ const GIVE_UP = 10;
  */
 export class Watchdog {
   private readonly heartbeat: Heartbeat;
+  private readonly deviceMinor: number;
   private readonly log: Logger;
   private readonly giveUp: () => void;
   private readonly timer = setInterval(() => this.check(), CHECK_MS);
@@ -27,8 +28,10 @@ export class Watchdog {
   private stuckFor = 0;
   private connections: readonly number[] = [];
 
-  constructor(heartbeat: Heartbeat, log: Logger, giveUp: () => void) {
+  /** `deviceMinor` is that of the mount itself, which clients have mapped as their pools. */
+  constructor(heartbeat: Heartbeat, deviceMinor: number, log: Logger, giveUp: () => void) {
     this.heartbeat = heartbeat;
+    this.deviceMinor = deviceMinor;
     this.log = log;
     this.giveUp = giveUp;
     this.timer.unref();
@@ -44,7 +47,7 @@ export class Watchdog {
     this.last = beat;
     const { tid } = beat;
     if (this.stuckFor === KILL_CLIENT) {
-      this.connections = mappedFuseConnections(tid);
+      this.connections = mappedFuseConnections(tid).filter((minor) => minor !== this.deviceMinor);
       this.log.error({ tid, fuseConnections: this.connections }, 'a call of this client does not end; killing it');
       killProcessOf(tid);
     } else if (this.stuckFor === ABORT_MAPPINGS && this.connections.length > 0) {

@@ -9,6 +9,7 @@ int main(int argc, char **argv)
 	CHECK(file >= 0);
 	void *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 0);
 	CHECK(map != MAP_FAILED);
+	CHECK(pool(peer)); /* a mapping of the bus itself, which must survive what becomes of the other */
 	__u64 own = 8;
 	puts("sending");
 	fflush(stdout);

@@ -234,7 +234,7 @@ export class Peer {
     this.expose(message.cargo.slice);
   }
 
-  /** RECV: takes the message; its slice and handles become the user's. The files it carries are the caller's to release. */
+  /** RECV: takes the message; its slice and handles become the user's, and the files it carries are let go. */
   take(message: Message): void {
     this.unqueue(message);
     const { cargo } = message;
@@ -247,6 +247,7 @@ export class Peer {
     this.returnInFlight(message);
     this.expose(cargo.slice);
     cargo.slice.isQueued = false;
+    cargo.files?.release();
   }
 
   /** Gives back what a message holds that nobody will receive any more. */
