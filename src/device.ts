@@ -11,7 +11,8 @@ import type { Errno } from './errno.js';
 export interface Device {
   /** What stat(2) shows as st_rdev. */
   readonly rdev: { readonly major: number; readonly minor: number };
-  open(caller: Caller): OpenFile | Errno;
+  /** `sibling` is a file that is open on the same inode; then the new one must show the same memory, or be refused. */
+  open(caller: Caller, sibling: OpenFile | undefined): OpenFile | Errno;
 }
 
 export interface OpenFile {

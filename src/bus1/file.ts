@@ -19,6 +19,7 @@ import {
 import type { Bus } from './model/bus.js';
 import type { HandleId } from './model/handle-id.js';
 import type { Peer } from './model/peer.js';
+import type { Pool } from './model/pool.js';
 import { receive } from './receive-command.js';
 import { send } from './send-command.js';
 import { type Counters, type PeerStatus, peerStatus } from './status.js';
@@ -37,20 +38,29 @@ export interface Opener {
 /** One open bus1 file description: the ioctls, as bytes, on top of a peer. */
 export class Bus1File implements OpenFile {
   onPollChange: (() => void) | undefined;
-  readonly memory: SharedMemory;
   readonly peer: Peer;
+  readonly pool: Pool<SharedMemory>;
   private readonly bus: Bus;
   private readonly opener: Opener;
   private readonly counters: Counters;
   private readonly onRelease: () => void;
 
-  constructor(bus: Bus, memory: SharedMemory, opener: Opener, counters: Counters, onRelease: () => void) {
+  /** Takes over one reference to the memory of the pool. */
+  constructor(bus: Bus, pool: Pool<SharedMemory>, opener: Opener, counters: Counters, onRelease: () => void) {
     this.bus = bus;
-    this.memory = memory;
+    this.pool = pool;
     this.opener = opener;
     this.counters = counters;
     this.onRelease = onRelease;
-    this.peer = bus.addPeer(opener.uid, memory, () => this.onPollChange?.());
+    this.peer = bus.addPeer(opener.uid, pool, () => this.onPollChange?.());
+  }
+
+  get memory(): SharedMemory {
+    return this.pool.memory;
+  }
+
+  get uid(): number {
+    return this.opener.uid;
   }
 
   /** The namespaces that others are seen from here. */
@@ -70,7 +80,7 @@ export class Bus1File implements OpenFile {
 
   release(): void {
     this.bus.removePeer(this.peer);
-    this.memory.unmap();
+    this.memory.release();
     this.viewpoint.release();
     this.onRelease();
   }

@@ -1,9 +1,12 @@
 import type { Bytes } from '../bytes.js';
 import type { OpenFile } from '../device.js';
 import { Errno } from '../errno.js';
+import { close } from '../linux/file.js';
 import { processVmReadv, processVmWritev } from '../linux/memory.js';
 import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
-import { inspectDescriptor } from './descriptor.js';
+import { copyDescriptor } from '../linux/pidfd.js';
+import { closeElsewhere } from './closer.js';
+import { inspect, inspectDescriptor, isPath } from './descriptor.js';
 import { type TakenFiles, takeFiles } from './files.js';
 import { Identity, Viewpoint } from './identity.js';
 import { install } from './install.js';
@@ -12,12 +15,12 @@ import { commandOf, namespaceOf, OUR_PID_NAMESPACE, securityContextOf, systemCal
 /** The end of user space on x86-64 and arm64 with 47- and 48-bit addresses: no range a client names may reach past it. */
 export const USER_SPACE_END = 0x7fff_ffff_f000;
 
-/** Finds the open file behind an inode of our own mount. */
-type FileLookup = (deviceMajor: number, deviceMinor: number, inode: number) => OpenFile | undefined;
-
 /** What a caller's call needs of whoever receives and answers it. */
 export interface CallChannel {
-  readonly lookup: FileLookup;
+  /** The files open on an inode of our own mount; undefined if it is of another or not open. */
+  filesOf(deviceMajor: number, deviceMinor: number, inode: number): ReadonlySet<OpenFile> | undefined;
+  /** Which open file of ours a descriptor of this process is. */
+  identify(fd: number): OpenFile | undefined;
   /** Answers the call with success and its argument as it is. */
   answer(): void;
   /** Copies the argument to the caller once more. */
@@ -146,13 +149,30 @@ export class Caller {
    */
   openFile(fd: number): OpenFile | Errno {
     const found = inspectDescriptor(this.tid, fd);
-    if (found === undefined || found.isPath) return Errno.EBADF;
-    return this.channel.lookup(found.deviceMajor, found.deviceMinor, found.inode) ?? Errno.EOPNOTSUPP;
+    if (found === undefined) return Errno.EBADF;
+    const files = this.channel.filesOf(found.deviceMajor, found.deviceMinor, found.inode);
+    if (files === undefined) return Errno.EOPNOTSUPP;
+    const [file] = files;
+    return file !== undefined && files.size === 1 ? file : this.identify(fd);
+  }
+
+  /** Nothing tells from outside which of several opens of one inode a descriptor is; a copy of it can be asked. */
+  private identify(fd: number): OpenFile | Errno {
+    const copy = copyDescriptor(this.tid, fd);
+    if (copy < 0) return Errno.EBADF;
+    // another thread may have put something else there meanwhile
+    const { deviceMajor, deviceMinor, inode } = inspect(copy);
+    const isOurs = !isPath(copy) && this.channel.filesOf(deviceMajor, deviceMinor, inode) !== undefined;
+    const file = isOurs ? this.channel.identify(copy) : undefined;
+    // ours is closed at once, so that a close by the client right after the call is the last one
+    if (isOurs) close(copy);
+    else closeElsewhere(copy);
+    return file ?? Errno.EBADF;
   }
 
   /** Copies of descriptors of its, by number. EBADF, EOPNOTSUPP or EDQUOT as takeFiles() says. */
   takeFiles(numbers: readonly number[]): TakenFiles | Errno {
-    return takeFiles(this.tid, numbers, (...inode) => this.channel.lookup(...inode) !== undefined);
+    return takeFiles(this.tid, numbers, (...inode) => this.channel.filesOf(...inode) !== undefined);
   }
 
   /**

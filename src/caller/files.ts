@@ -1,25 +1,12 @@
 import { Errno } from '../errno.js';
-import {
-  AT_EMPTY_PATH,
-  AT_STATX_DONT_SYNC,
-  close,
-  F_GETFL,
-  fcntl,
-  O_PATH,
-  STATX_INO,
-  STATX_MODE,
-  Statx,
-  statx,
-} from '../linux/file.js';
-import { NativeBuffer } from '../linux/native-buffer.js';
+import { close } from '../linux/file.js';
 import { pidfdGetfd, pidfdOpen } from '../linux/pidfd.js';
 import { AF_UNIX, socketDomain } from '../linux/socket.js';
 import { closeElsewhere } from './closer.js';
+import { inspect, isPath } from './descriptor.js';
 
 const S_IFMT = 0o170000;
 const S_IFSOCK = 0o140000;
-
-const stat = new NativeBuffer(Statx.size);
 
 /** Descriptors taken from a client, kept open in this process until the last holder releases them. */
 export class TakenFiles {
@@ -79,10 +66,8 @@ function takeOne(
   const fd = pidfdGetfd(pidfd, number);
   if (fd < 0) return fd === -Errno.EMFILE ? Errno.EDQUOT : Errno.EBADF;
   taken.push(fd);
-  if ((fcntl(fd, F_GETFL, 0) & O_PATH) !== 0) return Errno.OK;
-  statx(fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MODE | STATX_INO, stat.address);
-  const isSocket = (stat.u16(Statx.mode) & S_IFMT) === S_IFSOCK;
-  if (isSocket && socketDomain(fd) === AF_UNIX) return Errno.EOPNOTSUPP;
-  const ours = isOurs(stat.u32(Statx.devMajor), stat.u32(Statx.devMinor), stat.u64(Statx.ino));
-  return ours ? Errno.EOPNOTSUPP : Errno.OK;
+  if (isPath(fd)) return Errno.OK;
+  const { deviceMajor, deviceMinor, inode, mode } = inspect(fd);
+  if ((mode & S_IFMT) === S_IFSOCK && socketDomain(fd) === AF_UNIX) return Errno.EOPNOTSUPP;
+  return isOurs(deviceMajor, deviceMinor, inode) ? Errno.EOPNOTSUPP : Errno.OK;
 }

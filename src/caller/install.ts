@@ -1,9 +1,8 @@
 import { Errno } from '../errno.js';
-import { close } from '../linux/file.js';
 import { RLIMIT_NOFILE, Rlimit, setDescriptorLimit } from '../linux/limits.js';
 import { processVmReadv, processVmWritev } from '../linux/memory.js';
 import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
-import { pidfdGetfd, pidfdOpen } from '../linux/pidfd.js';
+import { copyDescriptor } from '../linux/pidfd.js';
 import { X64 } from '../linux/ptrace.js';
 import {
   AF_UNIX,
@@ -144,7 +143,7 @@ class Installation {
     // The lower number is the lowest free one of all, and the first descriptor shall have it in the end.
     const [a, b] = [theirs.i32(Envelope.pair), theirs.i32(Envelope.pair + FD_SIZE)];
     const [low, high] = [Math.min(a, b), Math.max(a, b)];
-    const sender = this.take(high);
+    const sender = copyDescriptor(this.tid, high);
     if (sender < 0) {
       this.close(high);
       this.close(low);
@@ -194,14 +193,6 @@ class Installation {
       if ((theirs.u32(Msghdr.flags) & MSG_CTRUNC) !== 0) break;
     }
     return received;
-  }
-
-  private take(fd: number): number {
-    const pidfd = pidfdOpen(this.tid);
-    if (pidfd < 0) return pidfd;
-    const copy = pidfdGetfd(pidfd, fd);
-    close(pidfd);
-    return copy;
   }
 
   private close(fd: number): void {

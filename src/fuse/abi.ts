@@ -23,7 +23,6 @@ export const Opcode = {
   WRITE: 16,
   STATFS: 17,
   RELEASE: 18,
-  FLUSH: 25,
   INIT: 26,
   OPENDIR: 27,
   READDIR: 28,
@@ -132,6 +131,8 @@ export const FUSE_INIT_EXT = 1 << 30;
 export const FUSE_PASSTHROUGH_FLAGS2 = 1 << 5;
 
 export const FOPEN_DIRECT_IO = 1 << 0;
+/** close(2) neither asks us nor takes the lock of the inode, which a client that waits for us may hold. */
+export const FOPEN_NOFLUSH = 1 << 5;
 export const FOPEN_PASSTHROUGH = 1 << 7;
 
 export const FUSE_IOCTL_COMPAT = 1 << 0;

@@ -31,10 +31,10 @@ export class Connection {
     this.fd = fd;
   }
 
-  /** Waits for the next request. False when the file system was unmounted. */
-  receive(): boolean {
+  /** Waits for the next request and puts it into `buffer`. False when the file system was unmounted. */
+  receive(buffer: NativeBuffer = this.request): boolean {
     for (;;) {
-      if (read(this.fd, this.request.address, READ_BUFFER) > 0) return true;
+      if (read(this.fd, buffer.address, READ_BUFFER) > 0) return true;
       const error = errno();
       if (error === Errno.ENODEV) return false;
       // ENOENT: the request was interrupted before it could be read.

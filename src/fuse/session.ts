@@ -1,9 +1,11 @@
+import { existsSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { Bytes } from '../bytes.js';
 import { Caller } from '../caller/caller.js';
 import type { OpenFile } from '../device.js';
 import { Errno } from '../errno.js';
 import type { Heartbeat } from '../linux/heartbeat.js';
+import { IoctlThread } from '../linux/ioctl-thread.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import { pathQueries } from '../linux/syscalls.js';
 import {
@@ -13,6 +15,7 @@ import {
   FATTR_SIZE,
   FATTR_TIMES,
   FOPEN_DIRECT_IO,
+  FOPEN_NOFLUSH,
   FOPEN_PASSTHROUGH,
   FUSE_INIT_EXT,
   FUSE_IOCTL_COMPAT,
@@ -33,6 +36,7 @@ import {
   OutHeader,
   PollIn,
   PollOut,
+  READ_BUFFER,
   ReadIn,
   ReleaseIn,
   SetattrIn,
@@ -55,10 +59,15 @@ export interface SessionOptions {
   readonly log: Logger;
 }
 
+/** An inode that is open. There is more than one file only where a bind mount or /proc/PID/fd leads to the same inode. */
+interface OpenInode {
+  readonly backingId: number;
+  readonly files: Set<OpenFile>;
+}
+
 /** An open device file, and who waits for a change of its poll mask. */
 interface OpenDevice {
   readonly file: OpenFile;
-  readonly backingId: number;
   readonly waiter: PollHandle;
   isAwaited: boolean;
 }
@@ -101,9 +110,14 @@ export class Session {
   private readonly deviceNumber: { readonly major: number; readonly minor: number };
   private readonly heartbeat: Heartbeat;
   private readonly log: Logger;
+  private readonly inodes = new Map<number, OpenInode>();
+  /** By file handle, as are the texts. */
   private readonly devices = new Map<number, OpenDevice>();
   private readonly texts = new Map<number, Buffer>();
-  private lastText = 0;
+  private lastHandle = 0;
+  /** What identify() reads into; and the requests that arrived while it waited for its own. */
+  private aside: NativeBuffer | undefined;
+  private readonly deferred: Uint8Array[] = [];
   private isAnswered = false;
   /** Where the argument of the ioctl being handled is in its caller, and how large it is. */
   private argumentTarget = 0;
@@ -115,7 +129,8 @@ export class Session {
     this.request = connection.request;
     this.argument = new Bytes(this.request.u8.buffer as ArrayBuffer, IOCTL_ARGUMENT);
     this.caller = new Caller({
-      lookup: (major, minor, inode) => this.openFileOf(major, minor, inode),
+      filesOf: (major, minor, inode) => this.filesOf(major, minor, inode),
+      identify: (fd) => this.identify(fd),
       answer: () => this.answerIoctl(),
       writeBack: () => this.writeBackArgument(),
     });
@@ -127,7 +142,7 @@ export class Session {
 
   /** Returns when the file system was unmounted. */
   run(): void {
-    while (this.connection.receive()) {
+    while (this.next()) {
       this.isAnswered = false;
       this.heartbeat.begin(this.request.u32(InHeader.pid));
       const opcode = this.request.u32(InHeader.opcode);
@@ -139,6 +154,13 @@ export class Session {
       }
       this.heartbeat.end();
     }
+  }
+
+  private next(): boolean {
+    const deferred = this.deferred.shift();
+    if (deferred === undefined) return this.connection.receive();
+    this.request.u8.set(deferred);
+    return true;
   }
 
   private handle(opcode: number): void {
@@ -179,7 +201,6 @@ export class Session {
       case Opcode.INIT:
         return this.init();
       default:
-        // FLUSH above all: ENOSYS makes the kernel never send it again, and closing never waits for us.
         return this.replyError(TREE_CHANGES.has(opcode) ? Errno.EPERM : Errno.ENOSYS);
     }
   }
@@ -199,9 +220,13 @@ export class Session {
 
   private finishReply(length: number): void {
     this.isAnswered = true;
+    this.sendReply(length, this.request);
+  }
+
+  private sendReply(length: number, request: Bytes): void {
     this.reply.setU32(OutHeader.len, length);
-    this.reply.setU32(OutHeader.unique, this.request.u32(InHeader.unique));
-    this.reply.setU32(OutHeader.unique + 4, this.request.u32(InHeader.unique + 4));
+    this.reply.setU32(OutHeader.unique, request.u32(InHeader.unique));
+    this.reply.setU32(OutHeader.unique + 4, request.u32(InHeader.unique + 4));
     this.connection.send(this.reply.address, length);
   }
 
@@ -288,28 +313,39 @@ export class Session {
     this.takeCaller();
     if (this.caller.tid === 0) return this.refuseInvisible();
     if (!isDevice(entry)) return this.openText(entry);
-    if (this.devices.has(nodeId)) return this.replyError(Errno.EBUSY);
-
-    const file = entry.open(this.caller);
+    const siblings = this.inodes.get(nodeId);
+    const [sibling] = siblings?.files ?? [];
+    const file = entry.open(this.caller, sibling);
     if (typeof file === 'number') return this.replyError(file);
-    const backingId = this.connection.openBacking(file.memory.fd);
-    file.memory.closeFd();
-    if (backingId < 0) {
+    const inode = siblings ?? this.openInode(nodeId, file);
+    if (typeof inode === 'number') {
       file.release();
-      this.log.error({ errno: -backingId }, 'the kernel refused a backing file');
-      return this.replyError(-backingId as Errno);
+      this.log.error({ errno: inode }, 'the kernel refused a backing file');
+      return this.replyError(inode);
     }
-    const device: OpenDevice = { file, backingId, waiter: { low: 0, high: 0 }, isAwaited: false };
+    inode.files.add(file);
+    const device: OpenDevice = { file, waiter: { low: 0, high: 0 }, isAwaited: false };
     file.onPollChange = () => this.wake(device);
-    this.devices.set(nodeId, device);
-    this.replyOpen(nodeId, FOPEN_DIRECT_IO | FOPEN_PASSTHROUGH, backingId);
+    const handle = ++this.lastHandle;
+    this.devices.set(handle, device);
+    this.replyOpen(handle, FOPEN_DIRECT_IO | FOPEN_PASSTHROUGH | FOPEN_NOFLUSH, inode.backingId);
+  }
+
+  /** The kernel takes one backing file for all opens of an inode. */
+  private openInode(nodeId: number, { memory }: OpenFile): OpenInode | Errno {
+    const backingId = this.connection.openBacking(memory.fd);
+    memory.closeFd();
+    if (backingId < 0) return -backingId as Errno;
+    const inode: OpenInode = { backingId, files: new Set() };
+    this.inodes.set(nodeId, inode);
+    return inode;
   }
 
   private openText(entry: TextFile): void {
     if (!mayReadText(this.caller)) return this.replyError(Errno.EACCES);
-    const handle = ++this.lastText;
+    const handle = ++this.lastHandle;
     this.texts.set(handle, Buffer.from(entry.content()));
-    this.replyOpen(handle, FOPEN_DIRECT_IO, 0);
+    this.replyOpen(handle, FOPEN_DIRECT_IO | FOPEN_NOFLUSH, 0);
   }
 
   private replyOpen(handle: number, flags: number, backingId: number): void {
@@ -321,22 +357,55 @@ export class Session {
 
   private release(): void {
     const handle = this.request.u64(ReleaseIn.fh);
-    const nodeId = this.request.u64(InHeader.nodeid);
-    const device = this.devices.get(nodeId);
+    const device = this.devices.get(handle);
     if (device === undefined) {
       this.texts.delete(handle);
     } else {
-      this.devices.delete(nodeId);
+      this.devices.delete(handle);
       device.isAwaited = false;
       device.file.release();
-      this.connection.closeBacking(device.backingId);
+      this.closeInode(this.request.u64(InHeader.nodeid), device.file);
     }
     this.replyBody(OutHeader.sizeof);
   }
 
-  private openFileOf(major: number, minor: number, inode: number): OpenFile | undefined {
+  private closeInode(nodeId: number, file: OpenFile): void {
+    const inode = this.inodes.get(nodeId);
+    inode?.files.delete(file);
+    if (inode === undefined || inode.files.size > 0) return;
+    this.inodes.delete(nodeId);
+    this.connection.closeBacking(inode.backingId);
+  }
+
+  private filesOf(major: number, minor: number, inode: number): ReadonlySet<OpenFile> | undefined {
     if (major !== this.deviceNumber.major || minor !== this.deviceNumber.minor) return undefined;
-    return this.devices.get(inode)?.file;
+    return this.inodes.get(inode)?.files;
+  }
+
+  /**
+   * Which open file a descriptor of this process is: another thread makes an ioctl on it, and the file handle that
+   * arrives with it tells. Requests before it wait, and keep their order.
+   */
+  private identify(fd: number): OpenFile | undefined {
+    const thread = IoctlThread.start(fd);
+    if (thread === undefined) return undefined;
+    const file = this.answerOwnIoctl();
+    thread.join();
+    return file;
+  }
+
+  private answerOwnIoctl(): OpenFile | undefined {
+    this.aside ??= new NativeBuffer(READ_BUFFER);
+    const { aside, connection } = this;
+    while (connection.receive(aside)) {
+      if (aside.u32(InHeader.opcode) === Opcode.IOCTL && isThreadOfOurs(aside.u32(InHeader.pid))) {
+        this.reply.setI32(OutHeader.error, -Errno.ENOTTY);
+        this.sendReply(OutHeader.sizeof, aside);
+        return this.devices.get(aside.u64(IoctlIn.fh))?.file;
+      }
+      this.deferred.push(aside.u8.slice(0, aside.u32(InHeader.len)));
+    }
+    return undefined;
   }
 
   private read(): void {
@@ -401,3 +470,5 @@ export class Session {
     this.replyBody(INIT_OUT_SIZE);
   }
 }
+
+const isThreadOfOurs = (tid: number): boolean => existsSync(`/proc/self/task/${tid}`);

@@ -1,7 +1,6 @@
-import { bind } from './libc.js';
+import { bind, functionAddress } from './libc.js';
 import { NativeBuffer } from './native-buffer.js';
 
-const dlsym = bind('uintptr_t dlsym(uintptr_t handle, const char *name)');
 const sigaction = bind('int sigaction(int signal, uintptr_t action, uintptr_t old)');
 const setitimer = bind('int setitimer(int which, uintptr_t value, uintptr_t old)');
 
@@ -18,7 +17,7 @@ const timer = new NativeBuffer(32); // struct itimerval: interval, then value, a
  * nothing; and without SA_RESTART the call it interrupts fails with EINTR.
  */
 const action = new NativeBuffer(SIGACTION_SIZE);
-action.setU64(0, dlsym(0, 'abs'));
+action.setU64(0, functionAddress('abs'));
 sigaction(SIGALRM, action.address, 0);
 
 function set(intervalUs: number): void {

@@ -16,5 +16,10 @@ export const bind = (prototype: string): ((...args: any[]) => number) => libc.fu
 /** `errno` of the calling thread; meaningful right after a bound function reported failure. */
 export const errno = (): number => koffi.errno();
 
+const dlsym = bind('uintptr_t dlsym(uintptr_t handle, const char *name)');
+
+/** The address of a C function, for where one is called back by C code. */
+export const functionAddress = (name: string): number => dlsym(0, name);
+
 /** The address of the first byte of a buffer, which must not be moved or freed while the address is in use. */
 export const addressOf = (bytes: Uint8Array): number => Number(koffi.address(bytes));

@@ -33,7 +33,7 @@ const MAP_SHARED = 1;
 const MADV_REMOVE = 9;
 
 /**
- * Sparse shared memory, mapped here and, through `fd`, wherever else it is needed.
+ * Sparse shared memory, mapped here, until its last holder releases it, and, through `fd`, wherever else it is needed.
  *
  * Its size is sealed: whoever gets hold of the descriptor cannot shrink it under this mapping.
  */
@@ -42,6 +42,7 @@ export class SharedMemory {
   readonly size: number;
   /** Open until closeFd(); the mapping does not need it. */
   readonly fd: number;
+  private holders = 1;
 
   private constructor(fd: number, address: number, size: number) {
     this.fd = fd;
@@ -88,7 +89,11 @@ export class SharedMemory {
     if (first < last) madvise(this.address + first, last - first, MADV_REMOVE);
   }
 
-  unmap(): void {
-    munmap(this.address, this.size);
+  retain(): void {
+    this.holders++;
+  }
+
+  release(): void {
+    if (--this.holders === 0) munmap(this.address, this.size);
   }
 }

@@ -1,3 +1,4 @@
+import { close } from './file.js';
 import { bind, errno } from './libc.js';
 
 const syscall = bind('long syscall(long number, long a, long b, long c)');
@@ -18,4 +19,13 @@ export function pidfdOpen(tid: number): number {
 export function pidfdGetfd(pidfd: number, fd: number): number {
   const copy = syscall(SYS_PIDFD_GETFD, pidfd, fd, 0);
   return copy < 0 ? -errno() : copy;
+}
+
+/** Duplicates one descriptor of thread `tid`, close-on-exec, or a negative errno. */
+export function copyDescriptor(tid: number, fd: number): number {
+  const pidfd = pidfdOpen(tid);
+  if (pidfd < 0) return pidfd;
+  const copy = pidfdGetfd(pidfd, fd);
+  close(pidfd);
+  return copy;
 }

@@ -120,7 +120,6 @@ function openFuse(): number {
 /** Resolves when clients can use the device and everybody who waits for that was told. */
 async function makeUsable(directory: string, device: string, link: string | undefined, log: Logger): Promise<void> {
   try {
-    // This very first open also teaches the kernel that closing needs no FLUSH.
     const handle = await open(device, 'r+');
     await handle.close();
   } catch (error) {

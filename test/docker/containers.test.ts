@@ -53,6 +53,13 @@ describe('a daemon on the host', () => {
     expect(outcome).toMatchObject({ status: 0, stdout: expect.stringContaining('all clients have left') });
   });
 
+  test('serves a program through a bind mount of the device file alone', async () => {
+    const outcome = await engine.docker(
+      ...['run', '--rm', '--network', 'none', '--volume', `${daemon.device}:/dev/bus1`, IMAGE, 'demo'],
+    );
+    expect(outcome).toMatchObject({ status: 0, stdout: expect.stringContaining('all clients have left') });
+  });
+
   test.each(CLIENTS)('every case of %s passes in a container', async (client) => {
     const program = programs.get(client) ?? '';
     const cases = execFileSync(program, ['--list'], { encoding: 'utf8' }).trim().split('\n');

@@ -22,6 +22,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
   version: string;
 };
 const holder = compiler.compile('clients/holder.c', 'holder');
+const siblings = compiler.compile('clients/siblings.c', 'siblings-for-daemon');
 const handles = compiler.compile('clients/handles.c', 'handles-for-daemon');
 
 let directory: string;
@@ -238,6 +239,15 @@ describe('mount', () => {
     expect(lines[0]).toMatch(
       /peer \d+ \(uid 0, pid \d+, holder\) asked for 1 more slices of peer .* has 5 of 5 in use; raise it with --max-slices/,
     );
+  });
+
+  test('a second user of one inode is logged once, with the better way', async () => {
+    const daemon = await Daemon.startAt(join(directory, 'm'));
+    for (let i = 0; i < 2; i++) {
+      expect(await run(siblings, [daemon.device, 'other_users_are_kept_out'])).toMatchObject({ status: 0, stdout: '' });
+    }
+    expect(await daemon.stop()).toBe(0);
+    expect(daemon.log.match(/"uid":4321,"owner":0,.*bind the directory of the mount instead/g)).toHaveLength(1);
   });
 
   test('log formats', async () => {

@@ -1,5 +1,5 @@
 import { Peer } from './peer.js';
-import type { PoolMemory } from './pool.js';
+import type { Pool } from './pool.js';
 import { type Limits, type Quotas, User } from './quota.js';
 
 /** A call that failed because of a quota. */
@@ -41,15 +41,18 @@ export class Bus {
     return ++this.lastStamp;
   }
 
-  /** Adds a peer whose quota belongs to `uid`. `wake` is called when it gets something to receive or is disconnected. */
-  addPeer(uid: number, memory: PoolMemory, wake: () => void): Peer {
+  /**
+   * Adds a peer whose quota belongs to `uid` and who receives into `pool`. `wake` is called when it gets something to
+   * receive or is disconnected.
+   */
+  addPeer(uid: number, pool: Pool, wake: () => void): Peer {
     let user = this.users.get(uid);
     if (user === undefined) {
       user = new User(uid, this.limits);
       this.users.set(uid, user);
     }
     user.peers++;
-    return new Peer(this, ++this.lastPeer, user, memory, wake);
+    return new Peer(this, ++this.lastPeer, user, pool, wake);
   }
 
   /** Removes a peer for ever, disconnecting it first. */

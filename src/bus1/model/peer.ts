@@ -3,7 +3,7 @@ import type { Bus } from './bus.js';
 import { assignedId, type HandleId, isAssignedByBus } from './handle-id.js';
 import { Message, MessageType } from './message.js';
 import { type Handle, Node } from './node.js';
-import { Pool, type PoolMemory, type Slice } from './pool.js';
+import type { Pool, Slice } from './pool.js';
 import { Queue } from './queue.js';
 import { Quotas, type User } from './quota.js';
 
@@ -13,26 +13,27 @@ export class Peer {
   readonly serial: number;
   readonly user: User;
   readonly quotas: Quotas;
-  readonly memory: PoolMemory;
+  readonly pool: Pool;
   readonly queue = new Queue();
   isConnected = true;
   wantsSecctx = false;
   seed: Message | undefined;
+  /** Bytes of the pool in slices of this peer, queued or exposed. */
+  poolBytes = 0;
   /** Visible handles by id. */
   private readonly handles = new Map<HandleId, Handle>();
   /** Slices the user has received or peeked and not yet released, by offset. */
   private readonly exposed = new Map<number, Slice>();
-  private pool: Pool | undefined;
   private lastAssigned = 0;
   private readonly wake: () => void;
 
   /** Made by Bus.addPeer(). */
-  constructor(bus: Bus, serial: number, user: User, memory: PoolMemory, wake: () => void) {
+  constructor(bus: Bus, serial: number, user: User, pool: Pool, wake: () => void) {
     this.bus = bus;
     this.serial = serial;
     this.user = user;
     this.quotas = new Quotas(user.limits, user.uid, user.quotas);
-    this.memory = memory;
+    this.pool = pool;
     this.wake = wake;
   }
 
@@ -284,10 +285,10 @@ export class Peer {
 
   /** Reserves a slice for a message that is about to be queued, or undefined when no free block is large enough. */
   allocateSlice(size: number): Slice | undefined {
-    this.pool ??= new Pool(this.memory);
     const slice = this.pool.allocate(size);
     if (slice === undefined) return undefined;
     slice.isQueued = true;
+    this.poolBytes += size;
     this.quotas.slices.charge(1);
     return slice;
   }
@@ -296,11 +297,6 @@ export class Peer {
   cancelSlice(slice: Slice): void {
     slice.isQueued = false;
     this.freeIfUnused(slice);
-  }
-
-  /** Bytes of its pool in slices, queued or exposed. */
-  get poolBytes(): number {
-    return this.pool?.usedBytes ?? 0;
   }
 
   private expose(slice: Slice): void {
@@ -320,7 +316,8 @@ export class Peer {
 
   private freeIfUnused(slice: Slice): void {
     if (slice.isQueued || slice.isExposed) return;
-    this.pool?.release(slice);
+    this.poolBytes -= slice.size;
+    this.pool.release(slice);
     this.quotas.slices.charge(-1);
   }
 

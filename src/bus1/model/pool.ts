@@ -50,17 +50,15 @@ const precedes = (a: Slice, size: number, offset: number): boolean =>
   a.size < size || (a.size === size && a.offset < offset);
 
 /**
- * Best-fit allocation in the receiver's pool. It knows offsets only: what a client writes to its own mapping cannot
+ * Best-fit allocation in the receiver's pool, or in one that several receivers share. It knows offsets only: what a client writes to its own mapping cannot
  * confuse it.
  */
-export class Pool {
+export class Pool<Memory extends PoolMemory = PoolMemory> {
+  readonly memory: Memory;
   /** Free ranges by size, then offset. */
   private readonly freeBySize: Slice[] = [];
-  private readonly memory: PoolMemory;
-  /** Bytes in slices. */
-  usedBytes = 0;
 
-  constructor(memory: PoolMemory) {
+  constructor(memory: Memory) {
     this.memory = memory;
     this.insert(new Slice(0, POOL_SIZE));
   }
@@ -70,7 +68,6 @@ export class Pool {
     const index = this.lowerBound(size, 0);
     const range = this.freeBySize[index];
     if (range === undefined) return undefined;
-    this.usedBytes += size;
     if (range.size === size) {
       this.removeAt(index);
       range.isFree = false;
@@ -90,7 +87,6 @@ export class Pool {
 
   /** Frees a slice and merges it with free neighbours. */
   release(slice: Slice): void {
-    this.usedBytes -= slice.size;
     const { previous, next } = slice;
     let range = slice;
     let warmEnd = slice.end;

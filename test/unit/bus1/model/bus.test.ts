@@ -5,7 +5,7 @@ import type { HandleId } from '../../../../src/bus1/model/handle-id.js';
 import { MessageType } from '../../../../src/bus1/model/message.js';
 import type { Handle, Node } from '../../../../src/bus1/model/node.js';
 import type { Peer } from '../../../../src/bus1/model/peer.js';
-import { POOL_SIZE } from '../../../../src/bus1/model/pool.js';
+import { POOL_SIZE, Pool, type Slice } from '../../../../src/bus1/model/pool.js';
 import { DEFAULT_LIMITS, type Quotas } from '../../../../src/bus1/model/quota.js';
 import { SendTransaction } from '../../../../src/bus1/model/send.js';
 import { Errno } from '../../../../src/errno.js';
@@ -17,18 +17,19 @@ const OWN_IDS = [0, 8, 16, 24];
 const usedOf = ({ slices, handles, inflightBytes, inflightFds }: Quotas): number[] =>
   [slices, handles, inflightBytes, inflightFds].map(({ used }) => used);
 
-/** A bus whose peers remember what they own and receive, to check invariants against. */
+/** A bus whose peers, of which those of user 0 share a pool, remember what they own and receive, to check invariants against. */
 class World {
   readonly bus = new Bus({ ...DEFAULT_LIMITS, handles: 60, slices: 30, inflightBytes: 4000 });
   readonly peers: Peer[] = [];
   wakes = 0;
+  private readonly sharedPool = new Pool(MEMORY);
 
   constructor(count: number) {
     for (let i = 0; i < count; i++) this.open(i % 2);
   }
 
   open(uid: number): void {
-    this.peers.push(this.bus.addPeer(uid, MEMORY, () => this.wakes++));
+    this.peers.push(this.bus.addPeer(uid, uid === 0 ? this.sharedPool : new Pool(MEMORY), () => this.wakes++));
   }
 
   peer(i: number): Peer {
@@ -158,12 +159,13 @@ describe('Bus', () => {
   /** Counts everything again, the slow way. */
   function checkInvariants(world: World): void {
     const strong = new Map<Node, number>();
+    const shared: Slice[] = [];
     const add = (node: Node, n: number): void => void strong.set(node, (strong.get(node) ?? 0) + n);
     for (const each of world.peers) {
       let handleCharge = 0;
       let bytes = 0;
       let deliverable = 0;
-      const slices = new Set<object>();
+      const slices = new Set<Slice>();
       for (const handle of each.visibleHandles()) {
         handleCharge += handle.userReferences;
         add(handle.node, handle.userReferences - (handle.isOwner && handle.node.isLive ? 1 : 0));
@@ -194,7 +196,11 @@ describe('Bus', () => {
       expect(each.quotas.handles.used).toBe(handleCharge);
       expect(each.quotas.inflightBytes.used).toBe(bytes);
       expect(each.quotas.slices.used).toBe(slices.size);
+      expect(each.poolBytes).toBe([...slices].reduce((sum, { size }) => sum + size, 0));
+      if (each.user.uid === 0) shared.push(...slices);
     }
+    shared.sort((a, b) => a.offset - b.offset);
+    for (const [i, slice] of shared.entries()) expect(slice.offset).toBeGreaterThanOrEqual(shared[i - 1]?.end ?? 0);
     for (const [node, count] of strong) {
       expect(node.strong).toBe(count);
       // a release is announced exactly while a live node that had references has none

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Bus } from '../../../../src/bus1/model/bus.js';
+import { Pool } from '../../../../src/bus1/model/pool.js';
 import { DEFAULT_LIMITS } from '../../../../src/bus1/model/quota.js';
 import { SendTransaction, sliceLayout } from '../../../../src/bus1/model/send.js';
 import { Errno } from '../../../../src/errno.js';
@@ -20,7 +21,7 @@ describe('sliceLayout', () => {
 describe('SendTransaction', () => {
   test('reads the security context once, and only for receivers that want it', () => {
     const bus = new Bus(DEFAULT_LIMITS);
-    const [sender, a, b, c] = [0, 1, 2, 3].map(() => bus.addPeer(0, MEMORY, () => {}));
+    const [sender, a, b, c] = [0, 1, 2, 3].map(() => bus.addPeer(0, new Pool(MEMORY), () => {}));
     if (!sender || !a || !b || !c) throw new Error('no peers');
     a.wantsSecctx = true;
     c.wantsSecctx = true;
