@@ -3,6 +3,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { ExpectedError } from '../expected-error.js';
 import { VERSION } from '../version.js';
+import { addCdi } from './cdi.js';
 import { addDoctor } from './doctor.js';
 import { addIncludeDir } from './include-dir.js';
 import { addMount } from './mount.js';
@@ -22,7 +23,7 @@ const cli = yargs(hideBin(process.argv))
     if (error) throw error;
     throw new ExpectedError(`${message} See: bus1fs --help`);
   });
-for (const add of [addMount, addUmount, addStatus, addDoctor, addIncludeDir]) add(cli);
+for (const add of [addMount, addUmount, addStatus, addDoctor, addIncludeDir, addCdi]) add(cli);
 
 try {
   await cli.parseAsync();

@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Daemon, isMounted, run } from '../support/bus1fs.js';
+import { bus1fs, Daemon, isMounted, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
 import { temporaryDirectory } from '../support/temporary.js';
 import { Engine } from './engine.js';
+import { Podman } from './podman.js';
 
 const IMAGE = 'bus1-clients';
 const BASE = 'node-here';
@@ -19,10 +20,11 @@ const programs = new Map(
 );
 
 let engine: Engine;
+let clientRoot: string;
 
 beforeAll(async () => {
   engine = await Engine.start();
-  await engine.makeClientImage(IMAGE, [...programs.values()]);
+  clientRoot = await engine.makeClientImage(IMAGE, [...programs.values()]);
   await engine.makeNodeImage(BASE);
   await engine.build('docker/Dockerfile', DAEMON, BASE);
 }, 120_000);
@@ -123,6 +125,50 @@ test('a container outlives a restart of the daemon, if the mount may propagate t
     second.process.kill('SIGTERM');
     expect(await second.exit()).toBe(0);
   }));
+
+describe('the device by its CDI name', () => {
+  const DEVICE = ['--device', 'bus1.dev/bus=bus1'];
+  const engine = new Podman();
+
+  beforeAll(async () => {
+    expect(await engine.podman('import', clientRoot, IMAGE)).toMatchObject({ status: 0 });
+  });
+
+  const specify = async (...args: readonly string[]): Promise<void> => {
+    const { stdout } = await bus1fs('cdi', ...args, '--output', '-');
+    engine.specify(stdout);
+  };
+
+  test('is all that a program needs to find /dev/bus1', async () => {
+    const daemon = await Daemon.start();
+    await specify(daemon.directory);
+    const outcome = await engine.runIn(IMAGE, DEVICE, 'sh', '-c', 'ls -l /dev/bus1 && demo');
+    expect(outcome).toMatchObject({ status: 0, stdout: expect.stringContaining('all clients have left') });
+    expect(outcome.stdout).toContain(`/dev/bus1 -> ${daemon.device}`);
+    expect(await daemon.stop()).toBe(0);
+  });
+
+  test('comes back after a restart of the daemon, if containers get the directory above the mount', () =>
+    withSharedDirectory(async (shared) => {
+      const at = join(shared, 'bus1');
+      const first = await Daemon.startAt(at);
+      await specify(at, '--bind', shared);
+      const query = 'holder /dev/bus1 query';
+      const step = (name: string): string => join(shared, name);
+      const script = [
+        `${query} && ln -s . ${step('works')}`,
+        `while ${query}; do sleep 0.1; done; ln -s . ${step('fails')}`,
+        `until ${query}; do sleep 0.1; done`,
+      ];
+      const container = engine.runIn(IMAGE, DEVICE, 'sh', '-c', script.join('; '));
+      await expect.poll(() => existsSync(step('works')), { timeout: 20_000 }).toBe(true);
+      expect(await first.stop()).toBe(0);
+      await expect.poll(() => existsSync(step('fails')), { timeout: 20_000 }).toBe(true);
+      const second = await Daemon.startAt(at);
+      expect(await container).toMatchObject({ status: 0 });
+      expect(await second.stop()).toBe(0);
+    }));
+});
 
 describe('the image of docker/Dockerfile', () => {
   const clients = (): string[] => ['--volume', `${dirname(programs.get('demo') ?? '')}:/clients:ro`];

@@ -54,11 +54,11 @@ export class Engine {
     return run('docker', ['--host', `unix://${join(this.directory, 'socket')}`, ...args], 120_000);
   }
 
-  /** Makes an image of busybox and these programs, which must be static, in /bin. */
-  async makeClientImage(name: string, programs: readonly string[]): Promise<void> {
+  /** Makes an image of busybox and these programs, which must be static, in /bin. Returns the archive of its root. */
+  async makeClientImage(name: string, programs: readonly string[]): Promise<string> {
     const root = this.makeRoot('clients');
     for (const program of programs) copyFileSync(program, join(root, 'bin', basename(program)));
-    await this.import(root, name);
+    return await this.import(root, name);
   }
 
   /**
@@ -97,11 +97,12 @@ export class Engine {
     return root;
   }
 
-  private async import(root: string, name: string): Promise<void> {
+  private async import(root: string, name: string): Promise<string> {
     const archive = `${root}.tar`;
     execFileSync('tar', ['-C', root, '-cf', archive, '.']);
     const imported = await this.docker('import', archive, name);
     if (imported.status !== 0) throw new Error(`docker import: ${imported.stderr}`);
+    return archive;
   }
 
   async stop(): Promise<void> {
