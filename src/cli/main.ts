@@ -7,6 +7,8 @@ import { addCdi } from './cdi.js';
 import { addDoctor } from './doctor.js';
 import { addIncludeDir } from './include-dir.js';
 import { addMount } from './mount.js';
+import { addRun } from './run.js';
+import { addSeccompAgent } from './seccomp-agent.js';
 import { addStatus } from './status.js';
 import { addUmount } from './umount.js';
 
@@ -16,6 +18,7 @@ const cli = yargs(hideBin(process.argv))
   .demandCommand(1, 'Say what to do.')
   .recommendCommands()
   .strict()
+  .parserConfiguration({ 'populate--': true })
   .version(VERSION)
   .alias({ h: 'help', V: 'version' })
   .wrap(Math.min(100, process.stdout.columns ?? 100))
@@ -23,7 +26,7 @@ const cli = yargs(hideBin(process.argv))
     if (error) throw error;
     throw new ExpectedError(`${message} See: bus1fs --help`);
   });
-for (const add of [addMount, addUmount, addStatus, addDoctor, addIncludeDir, addCdi]) add(cli);
+for (const add of [addMount, addUmount, addStatus, addDoctor, addIncludeDir, addCdi, addRun, addSeccompAgent]) add(cli);
 
 try {
   await cli.parseAsync();

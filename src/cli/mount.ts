@@ -5,9 +5,9 @@ import type { Readable } from 'node:stream';
 import type { Argv } from 'yargs';
 import { DEFAULT_LIMITS } from '../bus1/model/quota.js';
 import { ExpectedError } from '../expected-error.js';
-import { LOG_FORMATS, LOG_LEVELS } from '../log.js';
 import { supervise } from '../supervisor/supervisor.js';
 import { withDirectory } from './directory.js';
+import { logOptions, withLog } from './log.js';
 
 const INT_MAX = 0x7fff_ffff;
 const LIMITS = ['max-slices', 'max-handles', 'max-inflight-bytes', 'max-inflight-fds'] as const;
@@ -20,7 +20,7 @@ export const addMount = (cli: Argv): Argv =>
     'mount [directory]',
     'mount the device and serve it, in the foreground',
     (args) =>
-      withDirectory(args)
+      withLog(withDirectory(args))
         .option('link', {
           describe: 'a symlink to the device; --no-link for none',
           type: 'string',
@@ -33,11 +33,6 @@ export const addMount = (cli: Argv): Argv =>
           type: 'string',
           default: '/var/log/bus1fs.log',
           requiresArg: true,
-        })
-        .option('log-level', { describe: 'the least that is logged', choices: LOG_LEVELS, default: 'info' as const })
-        .option('log-format', {
-          describe: 'pretty on a terminal and json elsewhere, unless given',
-          choices: LOG_FORMATS,
         })
         .option('max-slices', limit('messages received and not yet released, or waiting', DEFAULT_LIMITS.slices))
         .option('max-handles', limit('handles, nodes included', DEFAULT_LIMITS.handles))
@@ -61,7 +56,7 @@ export const addMount = (cli: Argv): Argv =>
           inflightBytes: argv.maxInflightBytes,
           inflightFds: argv.maxInflightFds,
         },
-        log: { level: argv.logLevel, format: argv.logFormat ?? (process.stderr.isTTY ? 'pretty' : 'json') },
+        log: logOptions(argv),
       });
       // The signal handlers would keep an idle event loop alive.
       process.exit();

@@ -1,3 +1,4 @@
+import { promisify } from 'node:util';
 import koffi from 'koffi';
 
 /** The C library this process already runs on, glibc or musl. */
@@ -12,6 +13,10 @@ const libc = koffi.load(null);
  */
 // biome-ignore lint/suspicious/noExplicitAny: the prototype is the type, and koffi checks it at run time
 export const bind = (prototype: string): ((...args: any[]) => number) => libc.func(prototype);
+
+/** The same on a thread of Node's pool, for calls that block; the event loop goes on meanwhile, and errno() says nothing. */
+export const bindAsync = (prototype: string): ((...args: number[]) => Promise<number>) =>
+  promisify(libc.func(prototype).async as (...args: unknown[]) => void) as (...args: number[]) => Promise<number>;
 
 /** `errno` of the calling thread; meaningful right after a bound function reported failure. */
 export const errno = (): number => koffi.errno();

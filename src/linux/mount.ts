@@ -28,6 +28,8 @@ export interface MountEntry {
   readonly mountPoint: string;
   readonly type: string;
   readonly source: string;
+  /** Of the file system ("super options"). */
+  readonly options: readonly string[];
 }
 
 const decodeOctal = (field: string): string =>
@@ -39,7 +41,7 @@ export function mounts(): MountEntry[] {
   return lines.map((line) => {
     const [head = '', tail = ''] = line.split(' - ', 2);
     const [, , device = '0:0', , mountPoint = ''] = head.split(' ');
-    const [type = '', source = ''] = tail.split(' ');
+    const [type = '', source = '', options = ''] = tail.split(' ');
     const [major, minor] = device.split(':').map(Number);
     return {
       deviceMajor: major ?? 0,
@@ -47,6 +49,7 @@ export function mounts(): MountEntry[] {
       mountPoint: decodeOctal(mountPoint),
       type,
       source: decodeOctal(source),
+      options: options.split(','),
     };
   });
 }

@@ -5,3 +5,4 @@ export const tgkill = bind('int tgkill(int tgid, int tid, int signal)');
 export const prctl = bind('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
 
 export const PR_SET_PDEATHSIG = 1;
+export const PR_SET_NO_NEW_PRIVS = 38;

@@ -1,6 +1,6 @@
 import { struct } from '../struct.js';
 import { close } from './file.js';
-import { addressOf, bind } from './libc.js';
+import { addressOf, bind, errno } from './libc.js';
 import { NativeBuffer } from './native-buffer.js';
 
 const socket = bind('int socket(int domain, int type, int protocol)');
@@ -8,10 +8,15 @@ const sendto = bind(
   'int64_t sendto(int fd, uintptr_t buffer, size_t length, int flags, uintptr_t address, unsigned int addressLength)',
 );
 
+const bindCall = bind('int bind(int fd, uintptr_t address, unsigned int addressLength)');
+const listen = bind('int listen(int fd, int backlog)');
+const accept4 = bind('int accept4(int fd, uintptr_t address, uintptr_t addressLength, int flags)');
+const recvmsg = bind('int64_t recvmsg(int fd, uintptr_t message, int flags)');
 export const sendmsg = bind('int64_t sendmsg(int fd, uintptr_t message, int flags)');
 const getsockopt = bind('int getsockopt(int fd, int level, int option, uintptr_t value, uintptr_t length)');
 
 export const AF_UNIX = 1;
+const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_CLOEXEC = 0o2000000;
 export const MSG_NOSIGNAL = 0x4000;
@@ -52,11 +57,63 @@ export function sendDatagram(path: string, text: string): boolean {
   const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return false;
   const data = Buffer.alloc(Buffer.byteLength(text), text);
+  const address = socketAddress(path);
+  const sent = sendto(fd, addressOf(data), data.length, MSG_NOSIGNAL, addressOf(address), address.length);
+  close(fd);
+  return sent === data.length;
+}
+
+/** `struct sockaddr_un`. */
+function socketAddress(path: string): Buffer {
   const name = Buffer.from(path.startsWith('@') ? `\0${path.slice(1)}` : path);
   const address = Buffer.alloc(2 + name.length);
   address.writeUInt16LE(AF_UNIX);
   name.copy(address, 2);
-  const sent = sendto(fd, addressOf(data), data.length, MSG_NOSIGNAL, addressOf(address), address.length);
+  return address;
+}
+
+const PRIVATE = 0o177;
+const BACKLOG = 128;
+
+/** Makes a stream socket at a path, which only its owner can connect to. Returns it, or a negative errno. */
+export function listenAt(path: string): number {
+  const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno();
+  const address = socketAddress(path);
+  const mask = process.umask(PRIVATE);
+  const failed = bindCall(fd, addressOf(address), address.length) < 0 || listen(fd, BACKLOG) < 0;
+  const error = errno();
+  process.umask(mask);
+  if (!failed) return fd;
   close(fd);
-  return sent === data.length;
+  return -error;
+}
+
+/** The next connection to a listening socket, or -1. */
+export const accept = (fd: number): number => accept4(fd, 0, 0, SOCK_CLOEXEC);
+
+const PART_SIZE = 65536;
+const part = new NativeBuffer(PART_SIZE);
+const control = new NativeBuffer(Cmsghdr.sizeof + SCM_MAX_FD * 4);
+const envelope = new NativeBuffer(Msghdr.sizeof + 16);
+
+/** Receives what has arrived on a stream, with the descriptors that came along. Empty text means its end. */
+export function receiveWithDescriptors(fd: number): { readonly text: string; readonly fds: readonly number[] } {
+  envelope.zero(0, envelope.size);
+  envelope.setIovec(Msghdr.sizeof, part.address, PART_SIZE);
+  envelope.setU64(Msghdr.iov, envelope.address + Msghdr.sizeof);
+  envelope.setU64(Msghdr.iovlen, 1);
+  envelope.setU64(Msghdr.control, control.address);
+  envelope.setU64(Msghdr.controllen, control.size);
+  const length = recvmsg(fd, envelope.address, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  if (length <= 0) return { text: '', fds: [] };
+  const hasFds =
+    envelope.u64(Msghdr.controllen) > Cmsghdr.sizeof &&
+    control.i32(Cmsghdr.level) === SOL_SOCKET &&
+    control.i32(Cmsghdr.type) === SCM_RIGHTS;
+  const nFds = hasFds ? (control.u64(Cmsghdr.len) - Cmsghdr.sizeof) / 4 : 0;
+  return {
+    text: part.text(0, length),
+    fds: Array.from({ length: nFds }, (_, i) => control.i32(Cmsghdr.sizeof + i * 4)),
+  };
 }

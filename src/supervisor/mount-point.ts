@@ -2,7 +2,7 @@ import { lstatSync, mkdirSync, readdirSync, readlinkSync, realpathSync, rmSync, 
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ExpectedError } from '../expected-error.js';
-import { MNT_DETACH, MNT_FORCE, type MountEntry, mountAt, unmount } from '../linux/mount.js';
+import { MNT_DETACH, MNT_FORCE, type MountEntry, mountAt, mounts, unmount } from '../linux/mount.js';
 
 export const FILE_SYSTEM_TYPE = 'fuse.bus1fs';
 
@@ -62,6 +62,13 @@ export function findMount(directory: string): MountEntry {
   if (entry?.type === FILE_SYSTEM_TYPE) return entry;
   throw new ExpectedError(`no bus1fs is mounted at ${directory}`);
 }
+
+/** Whether a device number is that of a bus1fs that root mounted and this process sees. */
+export const servesDevice = (major: number, minor: number): boolean =>
+  mounts().some(
+    ({ type, deviceMajor, deviceMinor, options }) =>
+      type === FILE_SYSTEM_TYPE && deviceMajor === major && deviceMinor === minor && options.includes('user_id=0'),
+  );
 
 /**
  * Ends the connection, so that nobody waits any longer, then takes the mount away even where it is in use. Returns 0 or

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatTable } from '../../src/cli/table.js';
 import type { DaemonStatus } from '../../src/status.js';
-import { bus1fs, Daemon, run } from '../support/bus1fs.js';
+import { bus1fs, CLI, Daemon, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
 import { temporaryDirectory } from '../support/temporary.js';
 
@@ -136,6 +136,26 @@ async function measureIdlePeers(): Promise<void> {
   console.log(`Descriptors of the daemon for all of them: ${after.descriptors - before.descriptors} (goal: 0)`);
 }
 
+/** What `bus1fs run` costs the calls that it has nothing to do with. */
+async function measureFilter(): Promise<void> {
+  const daemon = await Daemon.start();
+  const program = compiler.compile('bench/filtered.c', 'filtered', '-O2');
+  const ratios: number[][] = [[], [], []];
+  for (let round = 0; round < ROUNDS; round++) {
+    const pinned = async (...command: readonly string[]): Promise<number[]> =>
+      (await run('taskset', ['-c', CPU, ...command])).stdout.split(' ').map(Number);
+    const without = await pinned(program, daemon.device, '0');
+    const under = await pinned(CLI, 'run', '--', program, daemon.device, '1');
+    for (const [i, list] of ratios.entries()) list.push((under[i] ?? Number.NaN) / (without[i] ?? Number.NaN));
+  }
+  await daemon.stop();
+  const [call, ioctl, disconnect] = ratios.map((list) => median(list).toFixed(2));
+  console.log(
+    `\nUnder bus1fs run: a system call takes ${call}x, another ioctl ${ioctl}x, PEER_DISCONNECT ${disconnect}x`,
+  );
+}
+
 await measure('All on one CPU', ['taskset', '-c', CPU]);
 await measure('Free to run anywhere', []);
 await measureIdlePeers();
+await measureFilter();
