@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { bus1fs, Daemon, isMounted, run } from '../support/bus1fs.js';
-import { compiler } from '../support/compile.js';
+import { bus1fs, Daemon, isMounted, type Outcome, run } from '../support/bus1fs.js';
+import { compiler, ROOT } from '../support/compile.js';
 import { temporaryDirectory } from '../support/temporary.js';
 import { Engine } from './engine.js';
 import { Podman } from './podman.js';
@@ -11,6 +11,7 @@ import { Podman } from './podman.js';
 const IMAGE = 'bus1-clients';
 const BASE = 'node-here';
 const DAEMON = 'bus1fs';
+const COMPILER = 'gcc-here';
 /** The least that a daemon in a container needs. */
 const PRIVILEGES = ['--device', '/dev/fuse', '--cap-add', 'SYS_ADMIN', '--cap-add', 'SYS_PTRACE'];
 const CLIENTS = ['peers', 'handles', 'messages', 'processes', 'descriptors'] as const;
@@ -27,6 +28,7 @@ beforeAll(async () => {
   clientRoot = await engine.makeClientImage(IMAGE, [...programs.values()]);
   await engine.makeNodeImage(BASE);
   await engine.build('docker/Dockerfile', DAEMON, BASE);
+  await engine.makeCompilerImage(COMPILER);
 }, 120_000);
 
 afterAll(async () => {
@@ -222,5 +224,75 @@ describe('the image of docker/Dockerfile', () => {
       );
     expect((await run()).stdout).toContain('installing(a, &recv) is -EPERM');
     expect((await run('--security-opt', 'seccomp=unconfined')).stdout).toBe('bus1fs ready: /run/bus1/bus1\n');
+  });
+});
+
+describe('docker/compose.yaml', () => {
+  test('brings up the sidecar and clients that find /dev/bus1 both ways', () =>
+    withSharedDirectory(async (shared) => {
+      const offline = join(temporaryDirectory('compose'), 'offline.yaml');
+      const services = Object.fromEntries(['linked', 'unmodified'].map((name) => [name, { network_mode: 'none' }]));
+      writeFileSync(offline, JSON.stringify({ services }));
+      const compose = (...args: readonly string[]) =>
+        engine.run('docker-compose', ['--file', join(ROOT, 'docker/compose.yaml'), '--file', offline, ...args], {
+          BUS1FS_IMAGE: DAEMON,
+          CLIENT_IMAGE: IMAGE,
+          CLIENT_COMMAND: 'demo',
+          BUS1_DIRECTORY: shared,
+          COMPOSE_PROJECT_NAME: 'bus1fs-test',
+        });
+      try {
+        const up = await compose('up', '--detach', '--no-build');
+        expect(up, up.stderr).toMatchObject({ status: 0 });
+        for (const service of ['linked', 'unmodified']) {
+          const logs = async (): Promise<string> => (await compose('logs', service)).stdout;
+          await expect.poll(logs, { timeout: 20_000 }).toContain('all clients have left');
+        }
+      } finally {
+        expect(await compose('down')).toMatchObject({ status: 0 });
+      }
+      expect(isMounted(join(shared, 'bus1'))).toBe(false);
+    }));
+});
+
+describe('docker/ci.sh', () => {
+  const script = join(ROOT, 'docker/ci.sh');
+
+  /** Runs it with its temporary directory where mounts propagate. */
+  async function ci(...args: readonly string[]): Promise<Outcome> {
+    let outcome: Outcome | undefined;
+    await withSharedDirectory(async (shared) => {
+      outcome = await engine.run(script, args, { BUS1FS_IMAGE: DAEMON, COMPILER_IMAGE: COMPILER, TMPDIR: shared });
+      expect(readdirSync(shared)).toEqual(['bus1']);
+    });
+    expect((await engine.docker('ps', '--all', '--quiet')).stdout).toBe('');
+    return outcome as Outcome;
+  }
+
+  /** A program of its own, as a project would have it. */
+  function source(body: string): string {
+    const path = join(temporaryDirectory('source'), 'program.c');
+    writeFileSync(path, `#include <stdio.h>\n#include <linux/bus1.h>\nint main(int argc, char **argv) { ${body} }\n`);
+    return path;
+  }
+
+  test('compiles and runs a program', async () => {
+    const outcome = await ci(join(ROOT, 'test/clients/demo.c'));
+    expect(outcome, outcome.stderr).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('all clients have left'),
+    });
+  });
+
+  test('passes arguments on, and fails as the program does', async () => {
+    const outcome = await ci(source('return puts(argv[1]) < 0 || argc == 2 ? 5 : 0;'), 'an argument');
+    expect(outcome).toMatchObject({ status: 5, stdout: 'an argument\n' });
+  });
+
+  test('fails if the program cannot be compiled', async () => {
+    expect(await ci(source('undeclared();'))).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('undeclared'),
+    });
   });
 });

@@ -8,6 +8,7 @@ import { ROOT } from '../support/compile.js';
 import { temporaryDirectory } from '../support/temporary.js';
 
 const BUSYBOX = '/bin/busybox';
+const TEXT = { encoding: 'utf8', stdio: 'pipe' } as const;
 const APPLETS = ['sh', 'ls', 'ln', 'sleep', 'true', 'cat', 'chmod', 'rm', 'env'];
 
 /** A Docker daemon of our own: private socket and data, no network, nothing left when it has ended. */
@@ -50,8 +51,18 @@ export class Engine {
   }
 
   docker(...args: readonly string[]): Promise<Outcome> {
-    process.env['DOCKER_BUILDKIT'] = '0'; // the builder that needs no plugin
-    return run('docker', ['--host', `unix://${join(this.directory, 'socket')}`, ...args], 120_000);
+    return this.run('docker', args);
+  }
+
+  /** Runs a program that uses this engine, with these variables in its environment too. */
+  run(program: string, args: readonly string[], variables: Readonly<Record<string, string>> = {}): Promise<Outcome> {
+    const environment = {
+      DOCKER_HOST: `unix://${join(this.directory, 'socket')}`,
+      DOCKER_BUILDKIT: '0', // the builder that needs no plugin
+      ...variables,
+    };
+    const settings = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+    return run('env', [...settings, program, ...args], 120_000);
   }
 
   /** Makes an image of busybox and these programs, which must be static, in /bin. Returns the archive of its root. */
@@ -82,6 +93,24 @@ export class Engine {
     await this.import(root, name);
   }
 
+  /** Makes an image of this machine's gcc and what it needs, in place of gcc:*. */
+  async makeCompilerImage(name: string): Promise<void> {
+    const only = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map(
+      (kind) => `--no-${kind}`,
+    );
+    const wanted = ['gcc', 'libc6-dev', 'dash', 'coreutils'];
+    const closure = execFileSync('apt-cache', ['depends', '--recurse', '--installed', ...only, ...wanted], TEXT);
+    const files = execFileSync('dpkg', ['-L', ...(closure.match(/^[a-z]\S*$/gm) ?? [])], TEXT).match(/^\/.*$/gm) ?? [];
+    // Packages name their files by the paths from before /bin and /lib became links to /usr.
+    const list = files
+      .filter((path) => !path.startsWith('/usr/share/') && !/^\/(bin|sbin|lib|lib64)$/.test(path))
+      .map((path) => path.replace(/^\/(bin|sbin|lib|lib64)\//, '/usr/$1/'));
+    const archive = join(this.directory, 'gcc.tar');
+    const input = ['/bin', '/sbin', '/lib', '/lib64', '/tmp', ...new Set(list)].join('\n');
+    execFileSync('tar', ['-C', '/', '--no-recursion', '-cf', archive, '-T', '-'], { input, stdio: 'pipe' });
+    await this.importArchive(archive, name);
+  }
+
   /** Builds an image from a Dockerfile of the tree, with the network of the host. */
   async build(dockerfile: string, name: string, base: string): Promise<void> {
     const args = ['build', '--network', 'host', '--build-arg', `BASE=${base}`, '--tag', name];
@@ -100,9 +129,13 @@ export class Engine {
   private async import(root: string, name: string): Promise<string> {
     const archive = `${root}.tar`;
     execFileSync('tar', ['-C', root, '-cf', archive, '.']);
+    await this.importArchive(archive, name);
+    return archive;
+  }
+
+  private async importArchive(archive: string, name: string): Promise<void> {
     const imported = await this.docker('import', archive, name);
     if (imported.status !== 0) throw new Error(`docker import: ${imported.stderr}`);
-    return archive;
   }
 
   async stop(): Promise<void> {

@@ -39,7 +39,7 @@ afterAll(async () => {
 });
 
 /** Runs a case of the client in a container that runc makes of a bundle, under the profile. */
-function inContainer(name: string): Promise<Outcome> {
+async function inContainer(name: string): Promise<Outcome> {
   const id = `bus1fs-test-${process.pid}-${++lastContainer}`;
   const bundle = join(directory, id);
   for (const path of ['proc', 'dev', 'bus']) mkdirSync(join(bundle, 'rootfs', path), { recursive: true });
@@ -59,7 +59,10 @@ function inContainer(name: string): Promise<Outcome> {
     },
   };
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(config));
-  return run('runc', ['--root', join(directory, 'runc'), 'run', '--bundle', bundle, id]);
+  const runc = (...args: readonly string[]) => run('runc', ['--root', join(directory, 'runc'), ...args]);
+  const outcome = await runc('run', '--bundle', bundle, id);
+  await runc('delete', '--force', id); // if it was killed for taking too long
+  return outcome;
 }
 
 const SILENCE = { status: 0, signal: null, stdout: '', stderr: '' };
