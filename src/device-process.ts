@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { Bus1Device } from './bus1/device.js';
 import { Connection } from './fuse/connection.js';
 import { Session } from './fuse/session.js';
@@ -6,7 +7,7 @@ import { Heartbeat } from './linux/heartbeat.js';
 import { PR_SET_PDEATHSIG, prctl } from './linux/process.js';
 import { createLogger } from './log.js';
 import type { DaemonStatus } from './status.js';
-import { type DeviceConfig, FUSE_FD, HEARTBEAT_FD } from './supervisor/device-config.js';
+import { ALARM_FD, type DeviceConfig, FUSE_FD, HEARTBEAT_FD } from './supervisor/device-config.js';
 import { VERSION } from './version.js';
 
 /*
@@ -44,4 +45,5 @@ const tree: Tree = new Map<string, TreeEntry>([
 ]);
 const heartbeat = Heartbeat.open(HEARTBEAT_FD);
 if (heartbeat === undefined) throw new Error('no heartbeat');
+heartbeat.onAlarm = () => writeSync(ALARM_FD, '!');
 new Session(new Connection(FUSE_FD), tree, { deviceNumber: config.deviceNumber, heartbeat, log }).run();

@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 import type { Argv } from 'yargs';
 import { DEFAULT_LIMITS } from '../bus1/model/quota.js';
 import { ExpectedError } from '../expected-error.js';
+import { LATENCY_MODES } from '../supervisor/latency.js';
 import { supervise } from '../supervisor/supervisor.js';
 import { withDirectory } from './directory.js';
 import { logOptions, withLog } from './log.js';
@@ -34,6 +35,11 @@ export const addMount = (cli: Argv): Argv =>
           default: '/var/log/bus1fs.log',
           requiresArg: true,
         })
+        .option('latency', {
+          describe: 'keep CPUs awake: while there is traffic, always, never',
+          choices: LATENCY_MODES,
+          default: 'auto' as const,
+        })
         .option('max-slices', limit('messages received and not yet released, or waiting', DEFAULT_LIMITS.slices))
         .option('max-handles', limit('handles, nodes included', DEFAULT_LIMITS.handles))
         .option('max-inflight-bytes', limit('bytes sent and not yet received', DEFAULT_LIMITS.inflightBytes))
@@ -56,6 +62,7 @@ export const addMount = (cli: Argv): Argv =>
           inflightBytes: argv.maxInflightBytes,
           inflightFds: argv.maxInflightFds,
         },
+        latency: argv.latency,
         log: logOptions(argv),
       });
       // The signal handlers would keep an idle event loop alive.

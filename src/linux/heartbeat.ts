@@ -1,13 +1,14 @@
 import koffi from 'koffi';
 import { SharedMemory } from './memory.js';
 
-/** Two words of memory shared between a process that works and one that watches it. */
+/** Words of memory shared between a process that works and one that watches it. */
 const BEATS = 0;
 const TID = 1;
-const WORDS = 2;
+const ARMED = 2;
+const WORDS = 3;
 const SIZE = 4096;
 
-/** What the watched process tells: how many times it began or ended a piece of work, and for which thread the last was. */
+/** What the watched process tells: how many times it began or ended a piece of work (modulo 2^32), and for which thread the last was. */
 export interface Beat {
   readonly beats: number;
   readonly tid: number;
@@ -19,6 +20,8 @@ export interface Beat {
 export class Heartbeat {
   private readonly words: Uint32Array;
   readonly fd: number;
+  /** Called on the side that works, before the first work after the other side's arm(). */
+  onAlarm: (() => void) | undefined;
 
   private constructor(memory: SharedMemory) {
     this.fd = memory.fd;
@@ -41,10 +44,18 @@ export class Heartbeat {
   begin(tid: number): void {
     this.words[TID] = tid;
     this.words[BEATS] = (this.words[BEATS] as number) + 1;
+    if (this.words[ARMED] === 0) return;
+    this.words[ARMED] = 0;
+    this.onAlarm?.();
   }
 
   end(): void {
     this.words[BEATS] = (this.words[BEATS] as number) + 1;
+  }
+
+  /** Asks to be told when work begins again. */
+  arm(): void {
+    Atomics.store(this.words, ARMED, 1);
   }
 
   read(): Beat {

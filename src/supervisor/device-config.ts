@@ -4,6 +4,8 @@ import type { LogOptions } from '../log.js';
 export const FUSE_FD = 3;
 /** And its end of the heartbeat. */
 export const HEARTBEAT_FD = 4;
+/** Where it says that traffic begins (see Latency). */
+export const ALARM_FD = 5;
 
 /** What the supervisor tells the device process, as its only argument, in JSON. */
 export interface DeviceConfig {

@@ -1,4 +1,4 @@
-import { closeSync, mkdtempSync, openSync, readFileSync, readlinkSync, readSync, rmdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readlinkSync, readSync, rmdirSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../expected-error.js';
@@ -7,6 +7,7 @@ import { processVmReadv } from '../linux/memory.js';
 import { MNT_DETACH, mount, unmount } from '../linux/mount.js';
 import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
 import { pathQueries } from '../linux/syscalls.js';
+import { PM_QOS_FILE } from './latency.js';
 
 /** One thing the daemon needs, and whether it is here. "limited" means it runs, but something does not work. */
 export interface Finding {
@@ -33,6 +34,7 @@ export function examine(): readonly Finding[] {
     memoryAccess(),
     ptrace(),
     pidNamespace(),
+    wakeUps(),
   ];
 }
 
@@ -135,12 +137,7 @@ function memoryAccess(): Finding {
 }
 
 function ptrace(): Finding {
-  let scope = 'absent';
-  try {
-    scope = readFileSync('/proc/sys/kernel/yama/ptrace_scope', 'latin1').trim();
-  } catch {
-    // no Yama, nothing forbidden
-  }
+  const scope = readTrimmed('/proc/sys/kernel/yama/ptrace_scope') ?? 'absent'; // no Yama, nothing forbidden
   return {
     what: 'ptrace (Yama)',
     state: scope === '3' ? 'limited' : 'ok',
@@ -157,4 +154,27 @@ function pidNamespace(): Finding {
     found: isInitial ? 'of the host' : 'of a container',
     advice: 'Only clients in this container, or in ones inside it, are served; for others: docker run --pid=host.',
   };
+}
+
+/** Whether --latency has an effect: it needs a driver that chooses how deeply an idle CPU sleeps. */
+function wakeUps(): Finding {
+  const driver = readTrimmed('/sys/devices/system/cpu/cpuidle/current_driver') ?? 'none';
+  const canAsk = existsSync(PM_QOS_FILE);
+  return {
+    what: 'waking CPUs',
+    state: canAsk && driver !== 'none' ? 'ok' : 'limited',
+    found: `${canAsk ? '' : `no ${PM_QOS_FILE}, `}cpuidle driver ${driver}`,
+    advice:
+      '--latency has no effect here. What always helps is one CPU for the daemon and its clients: taskset, AllowedCPUs=, ' +
+      'docker run --cpuset-cpus; in a KVM guest also halt polling, /sys/module/haltpoll/parameters/guest_halt_poll_ns; ' +
+      `in a container docker run --device ${PM_QOS_FILE}.`,
+  };
+}
+
+function readTrimmed(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'latin1').trim();
+  } catch {
+    return undefined;
+  }
 }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { Errno } from '../errno.js';
@@ -10,7 +11,8 @@ import { Heartbeat } from '../linux/heartbeat.js';
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, mountAt } from '../linux/mount.js';
 import { sendDatagram } from '../linux/socket.js';
 import { createLogger } from '../log.js';
-import type { DeviceConfig } from './device-config.js';
+import { ALARM_FD, type DeviceConfig } from './device-config.js';
+import { Latency, type LatencyMode } from './latency.js';
 import {
   canonicalPath,
   createLink,
@@ -27,6 +29,7 @@ export interface SupervisorOptions {
   /** Where to put a symlink to the device, if anywhere. */
   readonly link: string | undefined;
   readonly limits: DeviceConfig['limits'];
+  readonly latency: LatencyMode;
   readonly log: DeviceConfig['log'];
 }
 
@@ -61,6 +64,12 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
   if (heartbeat === undefined) throw new ExpectedError('out of memory or descriptors');
   const { child, deviceMinor } = start(directory, heartbeat, options);
   const watchdog = new Watchdog(heartbeat, deviceMinor, log, () => child.kill('SIGKILL'));
+  const latency = new Latency(
+    options.latency,
+    heartbeat,
+    (child.stdio as readonly unknown[])[ALARM_FD] as Readable,
+    log,
+  );
   const ended = new Promise<End>((end) => {
     child.once('exit', (code, signal) => end(deviceEnd(code, signal)));
     child.once('error', (error) => end({ wanted: false, why: error.message }));
@@ -74,6 +83,7 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
     return wanted ? 0 : 1;
   } finally {
     watchdog.stop();
+    latency.stop();
     notifyManager('STOPPING=1');
     // Somebody may have unmounted it, and mounted something else there since.
     if (mountAt(directory)?.deviceMinor === deviceMinor) unmountAll(directory);
@@ -98,7 +108,9 @@ function start(
       const { deviceMajor, deviceMinor } = findMount(directory);
       const config: DeviceConfig = { deviceNumber: { major: deviceMajor, minor: deviceMinor }, limits, log };
       const args = [...process.execArgv, ...NODE_OPTIONS, DEVICE_PROCESS, JSON.stringify(config)];
-      const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit', fuse, heartbeat.fd] });
+      const child = spawn(process.execPath, args, {
+        stdio: ['ignore', 'ignore', 'inherit', fuse, heartbeat.fd, 'pipe'],
+      });
       return { child, deviceMinor };
     } catch (failure) {
       unmountAll(directory);

@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatTable } from '../../src/cli/table.js';
 import type { DaemonStatus } from '../../src/status.js';
 import { bus1fs, CLI, Daemon, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
-import { temporaryDirectory } from '../support/temporary.js';
+import { startFloor } from './floor.js';
+import { median } from './statistics.js';
 
 /*
  * The inner view: what each operation costs beside the least a FUSE server can do. Absolute times depend on the machine
@@ -31,26 +31,7 @@ interface Row {
 }
 
 const bytes = (n: number): string => (n >= 1048576 ? `${n / 1048576} MiB` : n >= 1024 ? `${n / 1024} KiB` : `${n} B`);
-const median = (numbers: readonly number[]): number =>
-  [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
-
-const floorProgram = compiler.compile('bench/floor.c', 'floor', '-O2');
 const client = compiler.compile('bench/client.c', 'client', '-O2');
-
-async function startFloor(prefix: readonly string[]): Promise<{ file: string; stop: () => Promise<void> }> {
-  const directory = temporaryDirectory('floor');
-  const [program = '', ...args] = [...prefix, 'setpriv', '--pdeathsig', 'TERM', '--', floorProgram, directory];
-  const server = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const exited = once(server, 'exit');
-  await once(server.stdout, 'data');
-  return {
-    file: join(directory, 'floor'),
-    stop: async () => {
-      await run('umount', [directory]);
-      await exited;
-    },
-  };
-}
 
 const rowsFor = (device: string, floor: string): Row[] => [
   { name: 'floor: ioctl on a bare C FUSE server', args: ['floor', floor] },
