@@ -425,6 +425,7 @@ static void stream(void)
 	struct end sender = { 0 }, receiver = { 0 };
 	int credit = eventfd(0, EFD_CLOEXEC);
 	size_t window = amount > WINDOW_BYTES / WINDOW ? WINDOW_BYTES / amount : WINDOW;
+	count = (count + window - 1) / window * window;
 	transport->connect(&sender, &receiver);
 	pid_t child = start();
 	if (child == 0) {

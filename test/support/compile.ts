@@ -17,7 +17,7 @@ export class Compiler {
     const program = join(this.directory, name);
     const path = join(ROOT, 'test', source);
     try {
-      execFileSync('gcc', [...FLAGS, ...flags, '-I', INCLUDE_DIR, '-o', program, path, '-pthread'], {
+      execFileSync('gcc', [...FLAGS, '-I', INCLUDE_DIR, '-o', program, path, '-pthread', ...flags], {
         encoding: 'utf8',
       });
     } catch (error) {
