@@ -99,8 +99,11 @@ function prepare(transaction: SendTransaction, call: SendCall, arrays: Arrays, n
   const results: Errno[] = [];
   const addressError = call.isSeed ? transaction.addressSeed() : addressAll(transaction, call, arrays, results);
   // A payload that cannot be read is the failure of the first destination, before any of a later one.
+  for (const { receiver, slice } of transaction.deliveries) {
+    caller.addTarget(receiver.pool.memory.address + slice.offset, nBytes);
+  }
+  if (!caller.gather(nBytes, call.nVecs)) return Errno.EFAULT;
   for (const { receiver, slice, secctx } of transaction.deliveries) {
-    if (!caller.gather(receiver.pool.memory.address + slice.offset, nBytes, call.nVecs)) return Errno.EFAULT;
     if (secctx !== undefined && !receiver.pool.memory.write(slice.end - align8(secctx.length), secctx))
       return Errno.ENOMEM;
   }

@@ -28,6 +28,8 @@ export interface CallChannel {
 }
 
 const MAX_RANGES = 4;
+/** UIO_MAXIOV, the most ranges one call takes on either side. */
+const IOV_MAX = 1024;
 
 /**
  * The thread that waits in the kernel for the call being handled: its memory, its descriptors, who it is.
@@ -46,6 +48,9 @@ export class Caller {
   private scratch = new NativeBuffer(64 * 1024);
   private readonly local = new NativeBuffer(IOVEC_SIZE);
   private readonly remote = new NativeBuffer(IOVEC_SIZE * MAX_RANGES);
+  private targets = new NativeBuffer(IOVEC_SIZE * 64);
+  private nTargets = 0;
+  private readonly sources = new NativeBuffer(IOVEC_SIZE * IOV_MAX);
   private nRanges = 0;
   private rangesSize = 0;
 
@@ -133,14 +138,32 @@ export class Caller {
     return processVmWritev(this.tid, this.local.address, 1, this.remote.address, 1, 0) === length;
   }
 
+  /** Names an address in this process for gather(), with room for as many bytes as that will copy. */
+  addTarget(address: number, size: number): void {
+    const offset = this.nTargets++ * IOVEC_SIZE;
+    if (offset === this.targets.size) this.targets = this.targets.grown();
+    this.targets.setIovec(offset, address, size);
+  }
+
   /**
-   * Copies `total` bytes to `target`, an address in this process, gathering them from ranges of its memory: the
+   * Copies `total` bytes to each of the targets named since the last time, gathering them from ranges of its memory: the
    * `count` entries of the `struct iovec` array in the scratch memory. False is EFAULT.
    */
-  gather(target: number, total: number, count: number): boolean {
-    if (total === 0) return true;
-    this.local.setIovec(0, target, total);
-    return processVmReadv(this.tid, this.local.address, 1, this.scratch.address, count, 0) === total;
+  gather(total: number, count: number): boolean {
+    const { targets, nTargets } = this;
+    this.nTargets = 0;
+    if (total === 0 || nTargets === 0) return true;
+    if (nTargets === 1) return processVmReadv(this.tid, targets.address, 1, this.scratch.address, count, 0) === total;
+    // One call serves as many targets as it takes ranges: those of the caller's memory are named again for each.
+    const perCall = Math.min(nTargets, Math.floor(IOV_MAX / count));
+    const source = this.scratch.u8.subarray(0, count * IOVEC_SIZE);
+    for (let i = 0; i < perCall; i++) this.sources.u8.set(source, i * source.length);
+    for (let first = 0; first < nTargets; first += perCall) {
+      const n = Math.min(perCall, nTargets - first);
+      const local = targets.address + first * IOVEC_SIZE;
+      if (processVmReadv(this.tid, local, n, this.sources.address, n * count, 0) !== n * total) return false;
+    }
+    return true;
   }
 
   /**

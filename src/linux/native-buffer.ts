@@ -10,6 +10,13 @@ export class NativeBuffer extends Bytes {
     this.address = addressOf(this.u8);
   }
 
+  /** A copy of twice the size. */
+  grown(): NativeBuffer {
+    const copy = new NativeBuffer(2 * this.size);
+    copy.u8.set(this.u8);
+    return copy;
+  }
+
   /** Stores a `struct iovec` at `offset`. */
   setIovec(offset: number, base: number, length: number): void {
     this.setU64(offset, base);

@@ -8,6 +8,8 @@
  *   client cycle DEVICE BYTES N  the same, and RECV and SLICE_RELEASE on each
  *   client fds DEVICE N          SEND of N descriptors, RECV that installs them, SLICE_RELEASE, and closing them
  *   client nested DEVICE         like cycle with 1 KiB, the receiving peer opened in a pid namespace below the sender's
+ *   client loaded DEVICE WHAT N  like cycle with 1 KiB, while there are N more of something: messages queued on the receiver,
+ *                                peers that hold a handle to its node, handles of its own, holes in its pool
  *   client open DEVICE           open and close
  *   client idle DEVICE N         opens N peers, says "ready" and waits for a signal
  *   client socket BYTES N        send and recv over N SOCK_SEQPACKET pairs
@@ -31,10 +33,10 @@
 #include <unistd.h>
 #include <linux/bus1.h>
 
-enum { MAX_PEERS = 1024, ROUNDS = 9 };
+enum { MAX_PEERS = 1024, MAX_LOAD = 16384, ROUNDS = 9 };
 
 static int sender, peers[MAX_PEERS], sockets[MAX_PEERS][2];
-static __u64 handles[MAX_PEERS];
+static __u64 handles[MAX_LOAD];
 static size_t n_peers = 1, n_bytes;
 static char *payload, *sink;
 static double timed;
@@ -177,10 +179,49 @@ static void make_peers(int is_nested)
 	}
 }
 
-static void idle(size_t n)
+static void allow_peers(size_t n)
 {
 	struct rlimit limit = { n + 100, n + 100 };
 	check(setrlimit(RLIMIT_NOFILE, &limit), "RLIMIT_NOFILE");
+}
+
+static __u64 transfer(int from, __u64 id, int to)
+{
+	struct bus1_cmd_handle_transfer transfer = { .src_handle = id, .dst_fd = to };
+	check(ioctl(from, BUS1_CMD_HANDLE_TRANSFER, &transfer), "HANDLE_TRANSFER");
+	return transfer.dst_handle;
+}
+
+static void load(const char *what, size_t n)
+{
+	static const struct bus1_cmd_recv any = { .max_offset = -1 };
+	size_t size = n_bytes;
+	for (size_t i = 0; i < n; i++) {
+		if (!strcmp(what, "queued")) send_once();
+		else if (!strcmp(what, "handles")) transfer(sender, 8 * (i + 1), peers[0]);
+		else if (!strcmp(what, "holders")) {
+			int holder = open(device, O_RDWR | O_CLOEXEC);
+			check(holder, device);
+			transfer(peers[0], 8, holder);
+		} else if (!strcmp(what, "holes")) {
+			struct bus1_cmd_recv hole = any, kept = any;
+			n_bytes = 8 * (1 + i % 2000);
+			send_once();
+			n_bytes = 8;
+			send_once();
+			check(ioctl(peers[0], BUS1_CMD_RECV, &hole), "RECV");
+			check(ioctl(peers[0], BUS1_CMD_RECV, &kept), "RECV");
+			handles[1 + i] = hole.msg.offset;
+		} else errx(2, "no such load: %s", what);
+	}
+	if (!strcmp(what, "holes"))
+		for (size_t i = 0; i < n; i++) check(ioctl(peers[0], BUS1_CMD_SLICE_RELEASE, &handles[1 + i]), "SLICE_RELEASE");
+	n_bytes = size;
+}
+
+static void idle(size_t n)
+{
+	allow_peers(n);
 	while (n--) check(open(device, O_RDWR | O_CLOEXEC), device);
 	puts("ready");
 	fflush(stdout);
@@ -190,14 +231,16 @@ static void idle(size_t n)
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
-	int is_socket = !strcmp(mode, "socket"), at = is_socket ? 2 : 3;
+	int is_socket = !strcmp(mode, "socket"), is_loaded = !strcmp(mode, "loaded"), at = is_socket ? 2 : 3;
+	size_t n_load = is_loaded && argc > 4 ? strtoul(argv[4], NULL, 0) : 0;
 	if (argc < 3) errx(2, "usage: see the head of client.c");
 	device = argv[2];
-	if (argc > at) n_bytes = strtoul(argv[at], NULL, 0);
-	if (argc > at + 1) n_peers = strtoul(argv[at + 1], NULL, 0);
+	if (is_loaded) n_bytes = 1024, allow_peers(n_load);
+	else if (argc > at) n_bytes = strtoul(argv[at], NULL, 0);
+	if (!is_loaded && argc > at + 1) n_peers = strtoul(argv[at + 1], NULL, 0);
 	if (!strcmp(mode, "idle")) idle(n_bytes);
 	if (n_peers > MAX_PEERS) errx(2, "at most %d peers", MAX_PEERS);
-	payload = malloc(n_bytes + 1024);
+	payload = malloc(n_bytes + 16384);
 	sink = malloc(n_bytes + 1024);
 	memset(payload, 'x', n_bytes);
 	if (is_socket) {
@@ -218,6 +261,7 @@ int main(int argc, char **argv)
 		if (is_nested) n_bytes = 1024;
 		check(null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), "/dev/null");
 		make_peers(is_nested);
+		if (is_loaded) load(argv[3], n_load);
 		pool = mmap(NULL, 1 << 20, PROT_READ, MAP_SHARED, peers[0], 0);
 		measure(!strcmp(mode, "send") ? send_only : n_fds ? fds_cycle : cycle);
 	}

@@ -47,7 +47,11 @@ const rowsFor = (device: string, floor: string): Row[] => [
     { name: `SOCK_SEQPACKET send+recv ${bytes(size)}`, args: ['socket', `${size}`, '1'] },
   ]),
   { name: 'SEND+RECV+SLICE_RELEASE 1 KiB between pid namespaces', args: ['nested', device] },
-  { name: 'the same, 0 B with 1 descriptor, and close', args: ['fds', device, '1'] },
+  { name: 'the same with 10000 messages queued', args: ['loaded', device, 'queued', '10000'] },
+  { name: 'the same with 10000 peers that hold its node', args: ['loaded', device, 'holders', '10000'] },
+  { name: 'the same with 10000 handles of its own', args: ['loaded', device, 'handles', '10000'] },
+  { name: 'the same with 7000 holes in its pool', args: ['loaded', device, 'holes', '7000'] },
+  { name: 'SEND+RECV+SLICE_RELEASE 0 B with 1 descriptor, and close', args: ['fds', device, '1'] },
   { name: 'the same, 0 B with 16 descriptors, and close', args: ['fds', device, '16'] },
   ...DESTINATIONS.slice(1).flatMap((n) => [
     { name: `SEND 1 KiB to ${n}`, args: ['send', device, '1024', `${n}`] },

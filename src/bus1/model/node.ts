@@ -1,6 +1,7 @@
 import type { HandleId } from './handle-id.js';
 import type { Message } from './message.js';
 import type { Peer } from './peer.js';
+import { Table } from './table.js';
 
 /**
  * An object that messages are sent to, owned by one peer for ever.
@@ -18,7 +19,8 @@ export class Node {
   /** Stamp of the last call that saw this node in its arguments, to find duplicates. */
   seenBy = 0;
   private ownerHandle: Handle | undefined;
-  private others: Map<Peer, Handle> | undefined;
+  /** By the serial number of their peer. */
+  private others: Table<Handle> | undefined;
 
   constructor(owner: Peer) {
     this.owner = owner;
@@ -34,7 +36,7 @@ export class Node {
 
   /** The peer's handle, which exists while the peer has user references or messages in its queue or seed carry it. */
   handleOf(peer: Peer): Handle | undefined {
-    return peer === this.owner ? this.ownerHandle : this.others?.get(peer);
+    return peer === this.owner ? this.ownerHandle : this.others?.get(peer.serial);
   }
 
   /** The peer's handle, made if there is none. */
@@ -45,8 +47,8 @@ export class Node {
     if (peer === this.owner) {
       this.ownerHandle = handle;
     } else {
-      this.others ??= new Map();
-      this.others.set(peer, handle);
+      this.others ??= new Table();
+      this.others.set(peer.serial, handle);
     }
     return handle;
   }
@@ -54,12 +56,12 @@ export class Node {
   /** All handles, the owner's first. */
   *handles(): Iterable<Handle> {
     if (this.ownerHandle !== undefined) yield this.ownerHandle;
-    if (this.others !== undefined) yield* this.others.values();
+    if (this.others !== undefined) yield* this.others.all();
   }
 
   forget(handle: Handle): void {
     if (handle === this.ownerHandle) this.ownerHandle = undefined;
-    else this.others?.delete(handle.peer);
+    else this.others?.delete(handle.peer.serial);
   }
 
   /** One more strong reference; a waiting NODE_RELEASE is no longer true. */

@@ -6,6 +6,7 @@ import { type Handle, Node } from './node.js';
 import type { Pool, Slice } from './pool.js';
 import { Queue } from './queue.js';
 import { Quotas, type User } from './quota.js';
+import { Table } from './table.js';
 
 /** A connection to the bus: what one open() of the device makes. */
 export class Peer {
@@ -23,7 +24,7 @@ export class Peer {
   /** Visible handles by id. */
   private readonly handles = new Map<HandleId, Handle>();
   /** Slices the user has received or peeked and not yet released, by offset. */
-  private readonly exposed = new Map<number, Slice>();
+  private readonly exposed = new Table<Slice>();
   private lastAssigned = 0;
   private readonly wake: () => void;
 
@@ -46,7 +47,7 @@ export class Peer {
   }
 
   exposedSlices(): Iterable<Slice> {
-    return this.exposed.values();
+    return this.exposed.all();
   }
 
   /** Tells that `amount` more of a resource of this peer was asked for than it may use. */
@@ -334,7 +335,7 @@ export class Peer {
       this.unqueue(message);
       this.dropCargo(message);
     }
-    for (const offset of [...this.exposed.keys()]) this.releaseSlice(offset);
+    for (const { offset } of [...this.exposed.all()]) this.releaseSlice(offset);
   }
 
   /** PEER_DISCONNECT and the last close: everything goes, for ever. */

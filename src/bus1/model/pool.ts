@@ -1,3 +1,5 @@
+import { FreeRanges } from './free-ranges.js';
+
 /** Offsets and sizes in a pool are multiples of this. */
 const ALIGNMENT = 8;
 
@@ -33,8 +35,11 @@ export class Slice {
   isExposed = false;
   /** While free: pages from `offset` up to here may still be in memory. */
   warmEnd = 0;
+  /** Its neighbours in the pool; and while it is free, others of the same size. */
   previous: Slice | undefined;
   next: Slice | undefined;
+  previousFree: Slice | undefined;
+  nextFree: Slice | undefined;
 
   constructor(offset: number, size: number) {
     this.offset = offset;
@@ -46,31 +51,30 @@ export class Slice {
   }
 }
 
-const precedes = (a: Slice, size: number, offset: number): boolean =>
-  a.size < size || (a.size === size && a.offset < offset);
-
 /**
  * Best-fit allocation in the receiver's pool, or in one that several receivers share. It knows offsets only: what a client writes to its own mapping cannot
  * confuse it.
  */
 export class Pool<Memory extends PoolMemory = PoolMemory> {
   readonly memory: Memory;
-  /** Free ranges by size, then offset. */
-  private readonly freeBySize: Slice[] = [];
+  private readonly free = new FreeRanges();
+  /**
+   * The free range at the end of the pool, which nearly every allocation that fits nowhere else shrinks: kept apart, so
+   * that this needs no search.
+   */
+  private tail: Slice | undefined;
 
   constructor(memory: Memory) {
     this.memory = memory;
-    this.insert(new Slice(0, POOL_SIZE));
+    this.add(new Slice(0, POOL_SIZE));
   }
 
-  /** Takes the low end of the smallest free range that fits `size` (a multiple of 8), or undefined if none does. */
+  /** Takes the low end of a smallest free range that fits `size` (a multiple of 8), or undefined if none does. */
   allocate(size: number): Slice | undefined {
-    const index = this.lowerBound(size, 0);
-    const range = this.freeBySize[index];
+    const range = this.bestFit(size);
     if (range === undefined) return undefined;
     if (range.size === size) {
-      this.removeAt(index);
-      range.isFree = false;
+      this.remove(range);
       return range;
     }
     const slice = new Slice(range.offset, size);
@@ -78,11 +82,16 @@ export class Pool<Memory extends PoolMemory = PoolMemory> {
     slice.next = range;
     if (range.previous !== undefined) range.previous.next = slice;
     range.previous = slice;
-    range.offset += size;
-    range.size -= size;
+    this.resize(range, range.offset + size, range.size - size);
     range.warmEnd = Math.max(range.warmEnd, range.offset);
-    this.sink(index);
     return slice;
+  }
+
+  private bestFit(size: number): Slice | undefined {
+    const range = this.free.bestFit(size);
+    const { tail } = this;
+    if (tail === undefined || tail.size < size) return range;
+    return range !== undefined && range.size <= tail.size ? range : tail;
   }
 
   /** Frees a slice and merges it with free neighbours. */
@@ -95,12 +104,15 @@ export class Pool<Memory extends PoolMemory = PoolMemory> {
       this.absorb(next, slice, slice.offset);
       range = next;
     } else if (!previous?.isFree) {
-      slice.isFree = true;
-      this.insert(slice);
+      this.add(slice);
     }
     if (previous?.isFree) {
-      if (range !== slice) this.removeAt(this.lowerBound(range.size, range.offset));
-      this.absorb(previous, range, previous.offset);
+      if (range === slice) {
+        this.absorb(previous, slice, previous.offset);
+      } else {
+        this.remove(range);
+        this.absorb(previous, range, previous.offset);
+      }
       range = previous;
     }
     const keepEnd = range.offset + KEEP_WARM;
@@ -110,55 +122,33 @@ export class Pool<Memory extends PoolMemory = PoolMemory> {
 
   /** Grows a free range by a neighbour, which leaves the list. */
   private absorb(range: Slice, neighbour: Slice, offset: number): void {
-    const index = this.lowerBound(range.size, range.offset);
-    range.offset = offset;
-    range.size += neighbour.size;
     const { previous, next } = neighbour;
     if (previous !== undefined) previous.next = next;
     if (next !== undefined) next.previous = previous;
-    this.rise(index);
+    this.resize(range, offset, range.size + neighbour.size);
   }
 
-  private insert(slice: Slice): void {
-    slice.isFree = true;
-    this.freeBySize.push(slice);
-    this.sink(this.freeBySize.length - 1);
-  }
-
-  private removeAt(index: number): void {
-    const list = this.freeBySize;
-    for (let i = index + 1; i < list.length; i++) list[i - 1] = list[i] as Slice;
-    list.pop();
-  }
-
-  /** Moves the entry at `index`, which may be too small for its place, down to where it belongs. */
-  private sink(index: number): void {
-    const list = this.freeBySize;
-    const slice = list[index] as Slice;
-    let i = index;
-    for (; i > 0 && !precedes(list[i - 1] as Slice, slice.size, slice.offset); i--) list[i] = list[i - 1] as Slice;
-    list[i] = slice;
-  }
-
-  /** Moves the entry at `index`, which may be too large for its place, up to where it belongs. */
-  private rise(index: number): void {
-    const list = this.freeBySize;
-    const slice = list[index] as Slice;
-    let i = index;
-    for (; i + 1 < list.length && precedes(list[i + 1] as Slice, slice.size, slice.offset); i++) {
-      list[i] = list[i + 1] as Slice;
+  private resize(range: Slice, offset: number, size: number): void {
+    if (range === this.tail) {
+      range.offset = offset;
+      range.size = size;
+      return;
     }
-    list[i] = slice;
+    this.remove(range);
+    range.offset = offset;
+    range.size = size;
+    this.add(range);
   }
 
-  private lowerBound(size: number, offset: number): number {
-    let low = 0;
-    let high = this.freeBySize.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (precedes(this.freeBySize[middle] as Slice, size, offset)) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+  private add(range: Slice): void {
+    range.isFree = true;
+    if (range.end === POOL_SIZE) this.tail = range;
+    else this.free.add(range);
+  }
+
+  private remove(range: Slice): void {
+    range.isFree = false;
+    if (range === this.tail) this.tail = undefined;
+    else this.free.remove(range);
   }
 }

@@ -1,0 +1,31 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { Table } from '../../../../src/bus1/model/table.js';
+
+test('a Table is a Map of integers', () => {
+  const key = fc.oneof(
+    fc.nat({ max: 40 }),
+    fc.nat({ max: 40 }).map((n) => n * 8),
+    fc.nat({ max: 2 ** 29 }),
+  );
+  const step = fc.record({ key, isSet: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 400 }), (steps) => {
+      const table = new Table<number>();
+      const map = new Map<number, number>();
+      for (const [i, { key, isSet }] of steps.entries()) {
+        if (isSet) {
+          table.set(key, i);
+          map.set(key, i);
+        } else {
+          table.delete(key);
+          map.delete(key);
+        }
+        expect(table.get(key)).toBe(map.get(key));
+        expect(table.size).toBe(map.size);
+      }
+      for (const [each, value] of map) expect(table.get(each)).toBe(value);
+      expect([...table.all()].sort()).toEqual([...map.values()].sort());
+    }),
+  );
+});
