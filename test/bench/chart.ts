@@ -1,10 +1,10 @@
-/** A bar of a group, missing where nothing was measured. */
+/** A bar of a group; NaN where nothing was measured. */
 export interface Bar {
   readonly label: string;
-  readonly value: number | undefined;
+  readonly value: number;
 }
 
-const COLOURS = ['#2563eb', '#dc2626', '#d97706', '#9ca3af'];
+const COLOURS = ['#2563eb', '#dc2626', '#d97706', '#9ca3af', '#111827'];
 const BAR = 14;
 const GAP = 14;
 const LEFT = 230;
@@ -21,7 +21,10 @@ const escapeText = (text: string): string =>
  */
 export function barChart(title: string, unit: string, groups: ReadonlyMap<string, readonly Bar[]>): string {
   const bars = [...groups.values()];
-  const values = bars.flat().flatMap(({ value }) => value ?? []);
+  const values = bars
+    .flat()
+    .map(({ value }) => value)
+    .filter((value) => !Number.isNaN(value));
   const [low, high] = [
     10 ** Math.floor(Math.log10(Math.min(...values))),
     10 ** Math.ceil(Math.log10(Math.max(...values))),
@@ -34,7 +37,7 @@ export function barChart(title: string, unit: string, groups: ReadonlyMap<string
       `<text x="${LEFT - 8}" y="${y + (group.length * BAR) / 2 + 4}" text-anchor="end">${escapeText(name)}</text>`,
     );
     for (const [i, { value }] of group.entries()) {
-      if (value !== undefined) {
+      if (!Number.isNaN(value)) {
         const width = Math.max(1, x(value) - LEFT).toFixed(1);
         parts.push(
           `<rect x="${LEFT}" y="${y}" width="${width}" height="${BAR - 2}" fill="${COLOURS[i % COLOURS.length]}"/>`,

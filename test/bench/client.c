@@ -12,6 +12,7 @@
  *                                peers that hold a handle to its node, handles of its own, holes in its pool
  *   client open DEVICE           open and close
  *   client idle DEVICE N         opens N peers, says "ready" and waits for a signal
+ *   client copy FILE BYTES       a bare process_vm_readv of so many bytes into a mapped memfd; the file is not used
  *   client socket BYTES N        send and recv over N SOCK_SEQPACKET pairs
  */
 #define _GNU_SOURCE
@@ -140,6 +141,14 @@ static int open_nested(void)
 	return next;
 }
 
+static void copy(void)
+{
+	struct iovec from = { payload, n_bytes }, to = { sink, n_bytes };
+	double start = now();
+	check(process_vm_readv(getpid(), &to, 1, &from, 1, 0), "process_vm_readv");
+	timed += now() - start;
+}
+
 static void open_close(void)
 {
 	double start = now();
@@ -250,6 +259,13 @@ int main(int argc, char **argv)
 			setsockopt(sockets[i][0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
 		}
 		measure(socket_cycle);
+		return 0;
+	}
+	if (!strcmp(mode, "copy")) {
+		int memory = memfd_create("copy", MFD_CLOEXEC);
+		check(ftruncate(memory, n_bytes), "ftruncate");
+		sink = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+		measure(copy);
 		return 0;
 	}
 	check(sender = open(device, O_RDWR | O_CLOEXEC), device);

@@ -7,10 +7,10 @@ import { temporaryDirectory } from '../support/temporary.js';
 
 const program = compiler.compile('bench/floor.c', 'floor', '-O2');
 
-/** Starts the bare C FUSE server that echoes ioctls; `prefix` is a command that runs it. */
+/** Starts the bare C FUSE server of floor.c; `prefix` is a command that runs it. */
 export async function startFloor(
   prefix: readonly string[],
-): Promise<{ readonly file: string; readonly stop: () => Promise<void> }> {
+): Promise<{ readonly file: string; readonly mailbox: string; readonly stop: () => Promise<void> }> {
   const directory = temporaryDirectory('floor');
   const [command = '', ...args] = [...prefix, 'setpriv', '--pdeathsig', 'TERM', '--', program, directory];
   const server = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -18,6 +18,7 @@ export async function startFloor(
   await once(server.stdout, 'data');
   return {
     file: join(directory, 'floor'),
+    mailbox: join(directory, 'mailbox'),
     stop: async () => {
       await run('umount', [directory]);
       await exited;

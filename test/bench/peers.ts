@@ -12,7 +12,8 @@ import { median } from './statistics.js';
 
 /*
  * bus1fs beside what people use instead: dbus-daemon and dbus-broker, with libsystemd's sd-bus, and SOCK_SEQPACKET pairs, which
- * have no bus in between. All do the same work in turn, several times over, in one run; look at the ratios.
+ * have no bus in between; and beside the mailbox of floor.c, a FUSE server in C that gets the same requests and does nothing with
+ * them. All work in turn, several times over, in one run; look at the ratios.
  *
  *   npm run bench:peers -- DIRECTORY [ROUNDS]     writes peers.json and a chart of each placement
  */
@@ -29,6 +30,8 @@ interface Peer {
   readonly transport: string;
   /** The processes that work for it. */
   readonly pids: readonly number[];
+  /** The kinds of work it can do, if not all. */
+  readonly only?: readonly string[];
   stop(): Promise<void>;
 }
 
@@ -109,7 +112,7 @@ async function startBus1fs(prefix: readonly string[], latency: string): Promise<
 }
 
 /** All that is installed here; says what is not. */
-async function startPeers(prefix: readonly string[], latency: string): Promise<Peer[]> {
+async function startPeers(prefix: readonly string[], latency: string, mailbox: string): Promise<Peer[]> {
   const peers = [await startBus1fs(prefix, latency)];
   for (const [name, programs, start] of [
     ['dbus-daemon', DBUS_DAEMON, startDbusDaemon],
@@ -120,7 +123,12 @@ async function startPeers(prefix: readonly string[], latency: string): Promise<P
     else if (HAS_SD_BUS)
       peers.push(await start(prefix).then((bus) => ({ ...bus, name, transport: `dbus:${bus.address}` })));
   }
-  return [...peers, { name: 'SEQPACKET', transport: 'socket', pids: [], stop: async () => {} }];
+  const stop = async (): Promise<void> => {};
+  return [
+    ...peers,
+    { name: 'SEQPACKET', transport: 'socket', pids: [], stop },
+    { name: 'bare C FUSE', transport: `bus1:${mailbox}`, pids: [], only: ['call', 'fan'], stop },
+  ];
 }
 
 async function runProgram(prefix: readonly string[], command: readonly string[]): Promise<string> {
@@ -130,11 +138,9 @@ async function runProgram(prefix: readonly string[], command: readonly string[])
   return outcome.stdout;
 }
 
-/** The medians of all rounds of one figure. */
-const medians = (all: readonly Figures[]): Figures =>
-  Object.fromEntries(
-    Object.keys(all[0] ?? {}).map((name) => [name, median(all.map((figures) => figures[name] ?? Number.NaN))]),
-  );
+/** One figure of all rounds. */
+const figuresOf = (rounds: readonly Figures[], figure: string): number[] =>
+  rounds.map((figures) => figures[figure] ?? Number.NaN);
 
 interface Placement {
   readonly title: string;
@@ -144,22 +150,25 @@ interface Placement {
   readonly goalsOf: (work: Work) => Readonly<Record<string, number>>;
 }
 
-/** Figures of each peer by what it did. */
-type Results = Map<Work, Map<string, Figures>>;
+/** Figures of each peer by what it did, round by round. */
+type Results = Map<Work, Map<string, readonly Figures[]>>;
 
 async function measure({ prefix, latency }: Placement): Promise<Results> {
-  const peers = await startPeers(prefix, latency);
   const floor = await startFloor(prefix);
+  const peers = await startPeers(prefix, latency, floor.mailbox);
   const samples = new Map<string, Figures[]>();
   const kinds = [...new Map(WORK.map((work) => [work.args.join(' '), work.args])).entries()];
   try {
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 0; round <= ROUNDS; round++) {
       for (const [kind, [what, amount, count]] of kinds) {
-        const add = (name: string, figures: Figures): void =>
-          void samples.set(`${kind} ${name}`, [...(samples.get(`${kind} ${name}`) ?? []), figures]);
+        const add = (name: string, figures: Figures): void => {
+          if (round === 0) return; // it warms up
+          samples.set(`${kind} ${name}`, [...(samples.get(`${kind} ${name}`) ?? []), figures]);
+        };
         const nanoseconds = Number(await runProgram(prefix, [floorClient, 'floor', floor.file]));
         add('ten floors', { p50: nanoseconds / 100 });
-        for (const { name, transport, pids } of peers) {
+        for (const { name, transport, pids, only } of peers) {
+          if (only !== undefined && !only.includes(what)) continue;
           const command = [program, transport, what, `${amount}`, `${count}`, ...pids.map(String)];
           add(name, JSON.parse(await runProgram(prefix, command)) as Figures);
           if (latency !== 'off') await sleep(REST_MS);
@@ -174,56 +183,63 @@ async function measure({ prefix, latency }: Placement): Promise<Results> {
   return new Map(
     WORK.map((work) => [
       work,
-      new Map(names.map((name) => [name, medians(samples.get(`${work.args.join(' ')} ${name}`) ?? [])])),
+      new Map(names.map((name) => [name, samples.get(`${work.args.join(' ')} ${name}`) ?? []])),
     ]),
   );
 }
 
-const round = (value: number): number => Number(value.toPrecision(value >= 1000 ? 4 : 3));
+/** What is told of a call besides its median. */
+const CALL_FIGURES = ['client', 'service', 'daemon', 'p99', 'p999', 'max'];
 
-/** What a goal is measured against: a peer's same figure, or another one that its name says. */
-function boundOf(of: ReadonlyMap<string, Figures>, against: string, figure: string): number {
-  const [peer = '', other] = against.startsWith('ten ') ? [against] : against.split(' ');
-  return of.get(peer)?.[other ?? figure] ?? Number.NaN;
+const round = (value: number): number | string =>
+  Number.isNaN(value) ? '' : Number(value.toPrecision(value >= 1000 ? 4 : 3));
+
+/**
+ * bus1fs's figure as a multiple of another peer's, which may be a different figure if its name says so. Round by round, since
+ * the machine's mood changes; then the median.
+ */
+function ratioTo(against: string, { figure }: Work, of: ReadonlyMap<string, readonly Figures[]>): number {
+  const [peer = '', other = figure] = of.has(against) ? [against] : against.split(' ');
+  const own = figuresOf(of.get('bus1fs') ?? [], figure);
+  const theirs = figuresOf(of.get(peer) ?? [], other === figure && peer === 'ten floors' ? 'p50' : other);
+  return median(own.map((value, i) => value / (theirs[i] ?? Number.NaN)));
 }
 
 function report({ title, file, goalsOf }: Placement, results: Results): void {
-  const peers = [...(results.values().next().value ?? new Map<string, Figures>()).keys()].filter(
-    (name) => name !== 'ten floors',
-  );
+  const [first = new Map<string, readonly Figures[]>()] = results.values();
+  const peers = [...first.keys()].filter((name) => name !== 'ten floors');
   const rows: (string | number)[][] = [['', ...peers, ...peers.slice(1).map((name) => `/ ${name}`), 'goals']];
+  const middle = (of: ReadonlyMap<string, readonly Figures[]>, peer: string, figure: string): number =>
+    median(figuresOf(of.get(peer) ?? [], figure));
   for (const [work, of] of results) {
-    const value = (name: string): number => of.get(name)?.[work.figure] ?? Number.NaN;
-    const own = value('bus1fs');
     const goals = Object.entries(goalsOf(work)).map(([against, bound]) => {
-      const ratio = own / boundOf(of, against, work.figure);
+      const ratio = ratioTo(against, work, of);
       return Number.isNaN(ratio)
         ? ''
         : `${round(ratio)} of ${against}: ${ratio <= bound ? 'within' : 'ABOVE'} ${bound}`;
     });
     rows.push([
       work.name,
-      ...peers.map((name) => round(value(name))),
-      ...peers.slice(1).map((name) => round(own / value(name))),
+      ...peers.map((name) => round(middle(of, name, work.figure))),
+      ...peers.slice(1).map((name) => round(ratioTo(name, work, of))),
       goals.join(', '),
     ]);
   }
   console.log(`\n${title}; µs unless said otherwise, medians of ${ROUNDS} rounds\n`);
   console.log(formatTable(rows));
-  const shares: (string | number)[][] = [['', 'client', 'service', 'daemon', 'p99', 'p99.9', 'longest']];
+  const shares: (string | number)[][] = [['', ...CALL_FIGURES]];
   for (const [{ name, args }, of] of results) {
     if (args[0] !== 'call') continue;
     for (const peer of peers) {
-      const { client = 0, service = 0, daemon = 0, p99 = 0, p999 = 0, max = 0 } = of.get(peer) ?? {};
-      shares.push([`${name}: ${peer}`, ...[client, service, daemon, p99, p999, max].map(round)]);
+      shares.push([`${name}: ${peer}`, ...CALL_FIGURES.map((figure) => round(middle(of, peer, figure)))]);
     }
   }
-  console.log('\nCPU time of each call, and the slowest ones\n');
+  console.log('\nCPU time of client, service and daemon for each call, and the slowest calls\n');
   console.log(formatTable(shares));
   const groups = new Map(
     [...results]
       .filter(([{ figure }]) => figure !== 'perSecond')
-      .map(([work, of]) => [work.name, peers.map((label) => ({ label, value: of.get(label)?.[work.figure] }))]),
+      .map(([work, of]) => [work.name, peers.map((label) => ({ label, value: middle(of, label, work.figure) }))]),
   );
   writeFileSync(join(directory, `${file}.svg`), barChart(title, 'µs, less is better', groups));
 }
