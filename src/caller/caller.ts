@@ -19,7 +19,7 @@ export const USER_SPACE_END = 0x7fff_ffff_f000;
 export interface CallChannel {
   /** The files open on an inode of our own mount; undefined if it is of another or not open. */
   filesOf(deviceMajor: number, deviceMinor: number, inode: number): ReadonlySet<OpenFile> | undefined;
-  /** Which open file of ours a descriptor of this process is. */
+  /** Which open file of ours a descriptor of this process is; undefined if that takes more memory than there is. */
   identify(fd: number): OpenFile | undefined;
   /** Answers the call with success and its argument as it is. */
   answer(): void;
@@ -190,7 +190,7 @@ export class Caller {
     // ours is closed at once, so that a close by the client right after the call is the last one
     if (isOurs) close(copy);
     else closeElsewhere(copy);
-    return file ?? Errno.EBADF;
+    return isOurs ? (file ?? Errno.ENOMEM) : Errno.EBADF;
   }
 
   /** Copies of descriptors of its, by number. EBADF, EOPNOTSUPP or EDQUOT as takeFiles() says. */

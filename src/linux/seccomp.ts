@@ -20,19 +20,7 @@ export const SECCOMP_IOCTL_NOTIF_SEND = 0xc018_2101;
 export const AUDIT_ARCH_X86_64 = 0xc000_003e;
 export const AUDIT_ARCH_I386 = 0x4000_0003;
 
-/** `struct seccomp_data`, what a filter sees: the arguments, of which there are six, as 64-bit numbers. */
-export const SeccompData = struct({
-  nr: 'i32',
-  arch: 'u32',
-  instruction_pointer: 'u64',
-  arg0: 'u64',
-  arg1: 'u64',
-  arg2: 'u64',
-});
-export const SeccompNotif = struct({
-  id: 'u64',
-  pid: 'u32',
-  flags: 'u32',
+const DATA = {
   nr: 'i32',
   arch: 'u32',
   instruction_pointer: 'u64',
@@ -42,7 +30,10 @@ export const SeccompNotif = struct({
   arg3: 'u64',
   arg4: 'u64',
   arg5: 'u64',
-});
+} as const;
+/** What a filter sees, and what a notification tells. */
+export const SeccompData = struct(DATA);
+export const SeccompNotif = struct({ id: 'u64', pid: 'u32', flags: 'u32', ...DATA });
 export const SeccompNotifResp = struct({ id: 'u64', val: 'u64', error: 'i32', flags: 'u32' });
 
 /** One instruction of a filter: classic BPF, with jumps counted from the next instruction (linux/filter.h). */

@@ -10,7 +10,7 @@ import { answerNotification } from '../seccomp/notification.js';
 /** What a runtime sends on a connection of its own for each container: `containerProcessState` of the OCI runtime specification. */
 interface ContainerProcessState {
   /** Names of the descriptors that come along, in their order. */
-  readonly fds?: readonly string[];
+  readonly fds?: unknown[];
   readonly state?: { readonly id?: string };
 }
 
@@ -68,7 +68,8 @@ export class SeccompAgent {
 
   /** Serves the listener among the descriptors of a container. */
   private take(state: ContainerProcessState | undefined, fds: readonly number[]): void {
-    const listener = fds[state?.fds?.indexOf(SECCOMP_FD) ?? -1];
+    const names = Array.isArray(state?.fds) ? state.fds : [];
+    const listener = fds[names.indexOf(SECCOMP_FD)];
     for (const fd of fds) if (fd !== listener) closeSync(fd);
     if (listener === undefined) this.log.warn('what a container runtime sent was not understood');
     else this.serve(listener, state?.state?.id);

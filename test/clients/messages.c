@@ -119,6 +119,37 @@ static void many_vectors(void)
 	EXPECT(send_raw(a, send), -EMSGSIZE);
 }
 
+/* However many vectors there are for however many receivers; and none of them gets anything if one cannot be read. */
+static void many_vectors_to_many(void)
+{
+	enum { RECEIVERS = 130, MOST = 1024 };
+	static uint8_t payload[3 * MOST];
+	int a = peer_open(), b[RECEIVERS];
+	__u64 handles[RECEIVERS];
+	struct iovec vecs[MOST];
+	for (size_t i = 0; i < sizeof payload; i++) payload[i] = i * 7;
+	for (int i = 0; i < RECEIVERS; i++) handles[i] = give(b[i] = peer_open(), 8, a);
+	for (int n = 1; n <= MOST; n = n == 1 ? 7 : n == 7 ? 300 : n == 300 ? 600 : n == 600 ? MOST : MOST + 1) {
+		struct bus1_cmd_send send = { .ptr_destinations = (uintptr_t)handles, .n_destinations = RECEIVERS,
+					      .ptr_vecs = (uintptr_t)vecs, .n_vecs = n };
+		for (int i = 0; i < n; i++) vecs[i] = (struct iovec){ payload + 3 * i, 3 };
+		vecs[n - 1].iov_base = (void *)BAD_POINTER;
+		EXPECT(command(a, BUS1_CMD_SEND, &send), -EFAULT);
+		vecs[n - 1].iov_base = payload + 3 * (n - 1);
+		EXPECT(command(a, BUS1_CMD_SEND, &send), 0);
+		for (int i = 0; i < RECEIVERS; i++) {
+			struct bus1_cmd_recv recv;
+			const uint8_t *map = pool(b[i]);
+			EXPECT(recv_message(b[i], &recv), 0);
+			EXPECT(recv.msg.n_bytes, 3 * n);
+			EXPECT(memcmp(map + recv.msg.offset, payload, 3 * n), 0);
+			EXPECT(slice_release(b[i], recv.msg.offset), 0);
+			CHECK(nothing(b[i]));
+			munmap((void *)map, POOL_SIZE);
+		}
+	}
+}
+
 static void send_checks_in_order(void)
 {
 	int a = peer_open(), b = peer_open();
@@ -411,7 +442,7 @@ static void the_2019_header(void)
 }
 
 MAIN(CASE(unicast_and_multicast), CASE(one_transaction_to_one_peer_continues), CASE(global_order), CASE(payload_sizes_and_slices),
-     CASE(many_vectors), CASE(send_checks_in_order), CASE(vectors_are_checked), CASE(a_failed_send_changes_nothing),
+     CASE(many_vectors), CASE(many_vectors_to_many), CASE(send_checks_in_order), CASE(vectors_are_checked), CASE(a_failed_send_changes_nothing),
      CASE(quota_of_slices), CASE(quota_of_handles), CASE(quota_in_flight), CASE(pool_runs_full), CASE(recv_errors),
      CASE(peek_shows_and_keeps), CASE(zero_destinations_keep_new_nodes), CASE(continue_reports_each_destination),
      CASE(seed_is_kept_for_its_peer), CASE(the_2019_header))
