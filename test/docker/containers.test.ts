@@ -136,6 +136,8 @@ describe('the device by its CDI name', () => {
     expect(await engine.podman('import', clientRoot, IMAGE)).toMatchObject({ status: 0 });
   });
 
+  afterAll(() => engine.stop());
+
   const specify = async (...args: readonly string[]): Promise<void> => {
     const { stdout } = await bus1fs('cdi', ...args, '--output', '-');
     engine.specify(stdout);

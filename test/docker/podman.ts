@@ -30,6 +30,12 @@ export class Podman {
     );
   }
 
+  /** Removes the cgroups that stay behind, unless somebody else's containers are in them. */
+  async stop(): Promise<void> {
+    const leftovers = ['-depth', '-type', 'd', '-path', '*/libpod_parent*'];
+    await run('find', ['/sys/fs/cgroup', ...leftovers, '-exec', 'rmdir', '{}', ';']);
+  }
+
   /** Runs a command in a new container; what it needs beyond an image is a right that this machine may lack. */
   runIn(image: string, options: readonly string[], ...command: readonly string[]): Promise<Outcome> {
     const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'];
