@@ -12,8 +12,9 @@ const BPF_LD_W_ABS = 0x20;
 const BPF_JEQ_K = 0x15;
 const BPF_RET_K = 0x06;
 
-const IOCTL_X86_64 = 16;
-const IOCTL_I386 = 54;
+/** The number of ioctl(2) by architecture. */
+export const IOCTL_X86_64 = 16;
+export const IOCTL_I386 = 54;
 
 const load = (offset: number): Instruction => ({ code: BPF_LD_W_ABS, jumpTrue: 0, jumpFalse: 0, k: offset });
 const end = (action: number): Instruction => ({ code: BPF_RET_K, jumpTrue: 0, jumpFalse: 0, k: action });

@@ -6,6 +6,9 @@ import { errno } from '../linux/libc.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import { copyDescriptor } from '../linux/pidfd.js';
 import {
+  AUDIT_ARCH_I386,
+  AUDIT_ARCH_X86_64,
+  SECCOMP_IOCTL_NOTIF_ID_VALID,
   SECCOMP_IOCTL_NOTIF_RECV,
   SECCOMP_IOCTL_NOTIF_SEND,
   SECCOMP_USER_NOTIF_FLAG_CONTINUE,
@@ -13,6 +16,7 @@ import {
   SeccompNotifResp,
 } from '../linux/seccomp.js';
 import { servesDevice } from '../supervisor/mount-point.js';
+import { IOCTL_I386, IOCTL_X86_64 } from './filter.js';
 
 const notification = new NativeBuffer(SeccompNotif.sizeof);
 const response = new NativeBuffer(SeccompNotifResp.sizeof);
@@ -21,15 +25,24 @@ const zero = new NativeBuffer(8);
 /** RECV finds nothing when the thread was killed meanwhile; other errors mean that this is no listener. */
 const isPassing = (error: number): boolean => error === Errno.ENOENT || error === Errno.EINTR;
 
+/** A profile may report other calls to its agent too. */
+function isNullDisconnect(): boolean {
+  const { nr, arch, arg1, arg2 } = SeccompNotif;
+  const isIoctl =
+    notification.u32(arch) === AUDIT_ARCH_I386
+      ? notification.i32(nr) === IOCTL_I386
+      : notification.u32(arch) === AUDIT_ARCH_X86_64 && notification.i32(nr) === IOCTL_X86_64;
+  return isIoctl && notification.u32(arg1) === Command.PEER_DISCONNECT && notification.u64(arg2) === 0;
+}
+
 /**
- * Takes one reported call, a PEER_DISCONNECT with NULL, from a listener and makes it in the caller's place, with the address
- * of a zero. Whatever it is about that is not an open file of a bus1fs mounted here, the kernel itself goes on with. False
- * if it is no listener.
+ * Takes one reported call from a listener; if it is PEER_DISCONNECT with NULL on an open file of a bus1fs mounted here, makes it
+ * in the caller's place, with the address of a zero. With all others the kernel itself goes on. False if it is no listener.
  */
 export function answerNotification(listener: number): boolean {
   notification.zero(0, SeccompNotif.sizeof);
   if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, notification.address) < 0) return isPassing(errno());
-  const error = disconnect(notification.u32(SeccompNotif.pid), notification.i32(SeccompNotif.arg0));
+  const error = isNullDisconnect() ? disconnect(listener) : undefined;
   response.zero(0, SeccompNotifResp.sizeof);
   response.setBigU64(SeccompNotifResp.id, notification.bigU64(SeccompNotif.id));
   if (error === undefined) response.setU32(SeccompNotifResp.flags, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
@@ -38,11 +51,14 @@ export function answerNotification(listener: number): boolean {
   return true;
 }
 
-/** Disconnects the peer behind a descriptor of a thread. Returns 0 or an errno, or undefined if it is no peer of ours. */
-function disconnect(tid: number, fd: number): number | undefined {
-  const copy = copyDescriptor(tid, fd);
+/** Disconnects the peer that the notification is about. Returns 0 or an errno, or undefined if it is no peer of ours. */
+function disconnect(listener: number): number | undefined {
+  const copy = copyDescriptor(notification.u32(SeccompNotif.pid), notification.i32(SeccompNotif.arg0));
   if (copy < 0) return undefined;
   try {
+    // If its thread has died, the copy may be from another one of the same id.
+    const id = notification.address + SeccompNotif.id;
+    if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, id) < 0) return undefined;
     const { deviceMajor, deviceMinor } = inspect(copy);
     if (!servesDevice(deviceMajor, deviceMinor)) return undefined;
     return ioctl(copy, Command.PEER_DISCONNECT, zero.address) < 0 ? errno() : 0;
