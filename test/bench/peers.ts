@@ -201,7 +201,7 @@ const round = (value: number): number | string =>
 function ratioTo(against: string, { figure }: Work, of: ReadonlyMap<string, readonly Figures[]>): number {
   const [peer = '', other = figure] = of.has(against) ? [against] : against.split(' ');
   const own = figuresOf(of.get('bus1fs') ?? [], figure);
-  const theirs = figuresOf(of.get(peer) ?? [], other === figure && peer === 'ten floors' ? 'p50' : other);
+  const theirs = figuresOf(of.get(peer) ?? [], other);
   return median(own.map((value, i) => value / (theirs[i] ?? Number.NaN)));
 }
 
