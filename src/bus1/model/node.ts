@@ -56,7 +56,7 @@ export class Node {
   /** All handles, the owner's first. */
   *handles(): Iterable<Handle> {
     if (this.ownerHandle !== undefined) yield this.ownerHandle;
-    if (this.others !== undefined) yield* this.others.all();
+    if (this.others !== undefined) yield* this.others.values();
   }
 
   forget(handle: Handle): void {

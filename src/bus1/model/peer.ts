@@ -22,7 +22,7 @@ export class Peer {
   /** Bytes of the pool in slices of this peer, queued or exposed. */
   poolBytes = 0;
   /** Visible handles by id. */
-  private readonly handles = new Map<HandleId, Handle>();
+  private readonly handles = new Table<Handle>();
   /** Slices the user has received or peeked and not yet released, by offset. */
   private readonly exposed = new Table<Slice>();
   private lastAssigned = 0;
@@ -47,7 +47,7 @@ export class Peer {
   }
 
   exposedSlices(): Iterable<Slice> {
-    return this.exposed.all();
+    return this.exposed.values();
   }
 
   /** Tells that `amount` more of a resource of this peer was asked for than it may use. */
@@ -335,7 +335,7 @@ export class Peer {
       this.unqueue(message);
       this.dropCargo(message);
     }
-    for (const { offset } of [...this.exposed.all()]) this.releaseSlice(offset);
+    for (const { offset } of [...this.exposed.values()]) this.releaseSlice(offset);
   }
 
   /** PEER_DISCONNECT and the last close: everything goes, for ever. */

@@ -1,76 +1,104 @@
-const LEAST_CAPACITY = 4;
-/** 2^32 divided by the golden ratio: spreads what differs in few bits. */
-const SPREAD = 0x9e37_79b9;
+const LEAST_CAPACITY = 8;
+/** What is worth giving back. */
+const LARGE = 64;
+const TWO_32 = 0x1_0000_0000;
+/** Random and odd: nobody can choose keys that all meet in one place (multiply-shift hashing). */
+const [SPREAD_LOW, SPREAD_HIGH] = [0, 0].map(() => Math.floor(Math.random() * TWO_32) | 1) as [number, number];
 
 /**
- * Values by non-negative integer, below 2^32. A Map keeps the traces of deleted keys until it grows, and so gets slow where one
- * key comes and goes while many others stay; here nothing is left of them.
+ * Values by an integer of at most 64 bits. A Map keeps traces of deleted keys, and gets slow where one key comes and goes while
+ * many others stay; and its hash function is known to everybody. Here nothing is left of what was deleted, and the values are in the
+ * order they were added, but for the last one, which takes the place of one that is deleted.
  */
 export class Table<Value> {
-  private keys: number[] = [];
-  private values: (Value | undefined)[] = [];
-  private count = 0;
+  private readonly keys: (number | bigint)[] = [];
+  private readonly items: Value[] = [];
+  /** Where to find the keys: one more than their index, or 0, at the first free place from their home on. */
+  private places: Int32Array | undefined;
 
   get size(): number {
-    return this.count;
+    return this.keys.length;
   }
 
-  get(key: number): Value | undefined {
-    return this.values[this.find(key)];
+  values(): Iterable<Value> {
+    return this.items;
   }
 
-  set(key: number, value: Value): void {
-    if (2 * (this.count + 1) > this.values.length) this.resize(Math.max(LEAST_CAPACITY, 2 * this.values.length));
-    const index = this.find(key);
-    if (this.values[index] === undefined) this.count++;
-    this.keys[index] = key;
-    this.values[index] = value;
+  get(key: number | bigint): Value | undefined {
+    const { places } = this;
+    return places === undefined ? undefined : this.items[(places[this.placeOf(key, places)] as number) - 1];
   }
 
-  delete(key: number): void {
-    let hole = this.find(key);
-    if (this.values[hole] === undefined) return;
-    this.count--;
-    const mask = this.values.length - 1;
-    // Moves back what could not have its own place because this one was taken.
-    for (let i = (hole + 1) & mask; this.values[i] !== undefined; i = (i + 1) & mask) {
-      const home = this.home(this.keys[i] as number);
-      if (((i - home) & mask) < ((i - hole) & mask)) continue;
-      this.keys[hole] = this.keys[i] as number;
-      this.values[hole] = this.values[i];
-      hole = i;
+  set(key: number | bigint, value: Value): void {
+    const places = this.placesForOneMore();
+    const place = this.placeOf(key, places);
+    const index = places[place] as number;
+    if (index !== 0) {
+      this.items[index - 1] = value;
+      return;
     }
-    this.values[hole] = undefined;
-    if (this.values.length > LEAST_CAPACITY && 8 * this.count < this.values.length) this.resize(this.values.length / 2);
+    this.keys.push(key);
+    this.items.push(value);
+    places[place] = this.keys.length;
   }
 
-  *all(): Iterable<Value> {
-    for (const value of this.values) if (value !== undefined) yield value;
-  }
-
-  private home(key: number): number {
-    return Math.imul(key, SPREAD) >>> (Math.clz32(this.values.length) + 1);
-  }
-
-  /** Where a key is, or else the free place for it. */
-  private find(key: number): number {
-    const { keys, values } = this;
-    if (values.length === 0) return 0;
-    const mask = values.length - 1;
-    let index = this.home(key);
-    while (values[index] !== undefined && keys[index] !== key) index = (index + 1) & mask;
-    return index;
-  }
-
-  private resize(capacity: number): void {
-    const { keys, values } = this;
-    this.keys = new Array<number>(capacity).fill(0);
-    this.values = new Array<Value | undefined>(capacity).fill(undefined);
-    for (const [i, value] of values.entries()) {
-      if (value === undefined) continue;
-      const index = this.find(keys[i] as number);
-      this.keys[index] = keys[i] as number;
-      this.values[index] = value;
+  delete(key: number | bigint): void {
+    const { places, keys, items } = this;
+    if (places === undefined) return;
+    const place = this.placeOf(key, places);
+    const index = (places[place] as number) - 1;
+    if (index < 0) return;
+    this.free(place, places);
+    const last = keys.length - 1;
+    if (index !== last) {
+      const lastKey = keys[last] as number | bigint;
+      places[this.placeOf(lastKey, places)] = index + 1;
+      keys[index] = lastKey;
+      items[index] = items[last] as Value;
     }
+    keys.pop();
+    items.pop();
+    if (places.length > LARGE && 8 * keys.length < places.length) this.resize(places.length / 2);
   }
+
+  /** Frees a place, and moves back into it what could not have its own because this one was taken. */
+  private free(place: number, places: Int32Array): void {
+    const mask = places.length - 1;
+    let hole = place;
+    for (let at = (hole + 1) & mask; places[at] !== 0; at = (at + 1) & mask) {
+      const home = homeOf(this.keys[(places[at] as number) - 1] as number | bigint, places);
+      if (((at - home) & mask) < ((at - hole) & mask)) continue;
+      places[hole] = places[at] as number;
+      hole = at;
+    }
+    places[hole] = 0;
+  }
+
+  /** The place of a key, or the free one where it belongs. */
+  private placeOf(key: number | bigint, places: Int32Array): number {
+    const { keys } = this;
+    const mask = places.length - 1;
+    let place = homeOf(key, places);
+    while (places[place] !== 0 && keys[(places[place] as number) - 1] !== key) place = (place + 1) & mask;
+    return place;
+  }
+
+  private placesForOneMore(): Int32Array {
+    const { places, keys } = this;
+    if (places !== undefined && 2 * (keys.length + 1) <= places.length) return places;
+    return this.resize(Math.max(LEAST_CAPACITY, 2 * (places?.length ?? 0)));
+  }
+
+  private resize(capacity: number): Int32Array {
+    const places = new Int32Array(capacity);
+    for (const [index, key] of this.keys.entries()) places[this.placeOf(key, places)] = index + 1;
+    this.places = places;
+    return places;
+  }
+}
+
+function homeOf(key: number | bigint, { length }: Int32Array): number {
+  const low = typeof key === 'number' ? key >>> 0 : Number(key & 0xffff_ffffn);
+  const high = typeof key === 'number' ? Math.floor(key / TWO_32) : Number(key >> 32n);
+  return (Math.imul(low, SPREAD_LOW) + Math.imul(high, SPREAD_HIGH)) >>> (Math.clz32(length) + 1);
 }

@@ -6,13 +6,15 @@ test('a Table is a Map of integers', () => {
   const key = fc.oneof(
     fc.nat({ max: 40 }),
     fc.nat({ max: 40 }).map((n) => n * 8),
-    fc.nat({ max: 2 ** 29 }),
+    fc.maxSafeNat(),
+    fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n - 1n }),
+    fc.nat({ max: 9 }).map((n) => 2n ** 60n + BigInt(n)),
   );
   const step = fc.record({ key, isSet: fc.boolean() });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 400 }), (steps) => {
       const table = new Table<number>();
-      const map = new Map<number, number>();
+      const map = new Map<number | bigint, number>();
       for (const [i, { key, isSet }] of steps.entries()) {
         if (isSet) {
           table.set(key, i);
@@ -25,7 +27,7 @@ test('a Table is a Map of integers', () => {
         expect(table.size).toBe(map.size);
       }
       for (const [each, value] of map) expect(table.get(each)).toBe(value);
-      expect([...table.all()].sort()).toEqual([...map.values()].sort());
+      expect([...table.values()].sort()).toEqual([...map.values()].sort());
     }),
   );
 });
