@@ -157,9 +157,8 @@ export class Session {
   }
 
   private next(): boolean {
-    const deferred = this.deferred.shift();
-    if (deferred === undefined) return this.connection.receive();
-    this.request.u8.set(deferred);
+    if (this.deferred.length === 0) return this.connection.receive();
+    this.request.u8.set(this.deferred.shift() as Uint8Array);
     return true;
   }
 
