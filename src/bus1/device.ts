@@ -15,7 +15,8 @@ const EXHAUSTED =
   'out of memory or of memory mappings, of which each peer takes one; the sysctl vm.max_map_count raises their number';
 
 const STRANGER =
-  'refused a second user of one inode, as a bind mount of the device file makes it; bind the directory of the mount instead (docker run -v /run/bus1:/run/bus1), in which every open has an inode of its own';
+  'refused a second user of one inode, as a bind mount of the device file makes it; bind the directory of the mount instead ' +
+  '(docker run -v /run/bus1:/run/bus1), in which every open has an inode of its own';
 
 /** The bus1 character device: all peers opened on it share one bus. */
 export class Bus1Device implements Device {

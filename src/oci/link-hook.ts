@@ -1,6 +1,7 @@
-import { closeSync, constants, openSync, readFileSync, readlinkSync, symlinkSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ExpectedError } from '../expected-error.js';
+import { leadsTo } from '../linux/symlink.js';
 
 /** What a hook needs of the state that a container runtime passes on its standard input (OCI runtime specification). */
 interface ContainerState {
@@ -33,13 +34,5 @@ function openDirectory(path: string): number {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ELOOP' && code !== 'ENOTDIR') throw error;
     throw new ExpectedError(`${path} is not a directory; a symlink there may lead out of the container`);
-  }
-}
-
-function leadsTo(link: string, target: string): boolean {
-  try {
-    return readlinkSync(link) === target;
-  } catch {
-    return false;
   }
 }

@@ -1,8 +1,9 @@
-import { lstatSync, mkdirSync, readdirSync, readlinkSync, realpathSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ExpectedError } from '../expected-error.js';
 import { MNT_DETACH, MNT_FORCE, type MountEntry, mountAt, mounts, unmount } from '../linux/mount.js';
+import { leadsTo } from '../linux/symlink.js';
 
 export const FILE_SYSTEM_TYPE = 'fuse.bus1fs';
 
@@ -81,20 +82,12 @@ export function unmountAll(directory: string): number {
 
 /** Points `link` to `device`. Returns false, and leaves it alone, if something that is not ours is there. */
 export function createLink(link: string, device: string): boolean {
-  if (isOurLink(link, device)) return true;
+  if (leadsTo(link, device)) return true;
   if (lstatSync(link, { throwIfNoEntry: false }) !== undefined) return false;
   symlinkSync(device, link);
   return true;
 }
 
 export function removeLink(link: string, device: string): void {
-  if (isOurLink(link, device)) rmSync(link);
-}
-
-function isOurLink(link: string, device: string): boolean {
-  try {
-    return readlinkSync(link) === device;
-  } catch {
-    return false;
-  }
+  if (leadsTo(link, device)) rmSync(link);
 }

@@ -92,12 +92,9 @@ const FREE_GOALS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   'call with 1 KiB and reply': { 'dbus-daemon': 0.5 },
 };
 
-const compilePeers = (hasDbus: boolean): string =>
-  compiler.compile('bench/peers.c', 'peers', '-O2', ...(hasDbus ? ['-lsystemd'] : ['-DWITHOUT_DBUS']));
-
 const HAS_SD_BUS = existsSync('/usr/include/systemd/sd-bus.h');
 if (!HAS_SD_BUS) console.log('Without sd-bus there are no D-Bus figures; on Debian: apt-get install libsystemd-dev');
-const program = compilePeers(HAS_SD_BUS);
+const program = compiler.compile('bench/peers.c', 'peers', '-O2', HAS_SD_BUS ? '-lsystemd' : '-DWITHOUT_DBUS');
 const floorClient = compiler.compile('bench/client.c', 'client', '-O2');
 
 async function startBus1fs(prefix: readonly string[], latency: string): Promise<Peer> {

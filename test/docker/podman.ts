@@ -36,7 +36,7 @@ export class Podman {
     await run('find', ['/sys/fs/cgroup', ...leftovers, '-exec', 'rmdir', '{}', ';']);
   }
 
-  /** Runs a command in a new container; what it needs beyond an image is a right that this machine may lack. */
+  /** Runs a command in a new container, under limits that can be set without CAP_SYS_RESOURCE. */
   runIn(image: string, options: readonly string[], ...command: readonly string[]): Promise<Outcome> {
     const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'];
     return this.podman('run', '--rm', '--network', 'none', ...limits, ...options, image, ...command);

@@ -1,4 +1,5 @@
 import type { Slice } from './pool.js';
+import { Table } from './table.js';
 
 /** Free ranges of one size, and the place of that size among all sizes: a node of a treap. */
 class Bucket {
@@ -16,7 +17,7 @@ class Bucket {
 
 /** Free ranges by size: adding, removing and finding the best fit take logarithmic time however many there are. */
 export class FreeRanges {
-  private readonly buckets = new Map<number, Bucket>();
+  private readonly buckets = new Table<Bucket>();
   private root: Bucket | undefined;
 
   add(range: Slice): void {

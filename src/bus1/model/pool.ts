@@ -52,8 +52,8 @@ export class Slice {
 }
 
 /**
- * Best-fit allocation in the receiver's pool, or in one that several receivers share. It knows offsets only: what a client writes to its own mapping cannot
- * confuse it.
+ * Best-fit allocation in the receiver's pool, or in one that several receivers share. It knows offsets only: what a client
+ * writes to its own mapping cannot confuse it.
  */
 export class Pool<Memory extends PoolMemory = PoolMemory> {
   readonly memory: Memory;

@@ -16,10 +16,6 @@ export class Table<Value> {
   /** Where to find the keys: one more than their index, or 0, at the first free place from their home on. */
   private places: Int32Array | undefined;
 
-  get size(): number {
-    return this.keys.length;
-  }
-
   values(): Iterable<Value> {
     return this.items;
   }

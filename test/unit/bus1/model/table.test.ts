@@ -24,7 +24,7 @@ test('a Table is a Map of integers', () => {
           map.delete(key);
         }
         expect(table.get(key)).toBe(map.get(key));
-        expect(table.size).toBe(map.size);
+        expect([...table.values()]).toHaveLength(map.size);
       }
       for (const [each, value] of map) expect(table.get(each)).toBe(value);
       expect([...table.values()].sort()).toEqual([...map.values()].sort());
