@@ -31,9 +31,10 @@ async function runUnderFilter(program: string, args: readonly string[]): Promise
   const listener = listen();
   const poller = new Poller();
   poller.watch(listener, () => answerNotification(listener));
+  // Before there is a program, so that none comes too early: handlers run when this function waits, and then there is one.
+  forwardSignals(() => child);
   // The filter is that of this thread, and spawn() starts the child from it.
   const child = spawn(program, args, { stdio: 'inherit' });
-  forwardSignals(child);
   const status = new Promise<number>((ended) => {
     child.once('exit', (code, signal) =>
       ended(code ?? SIGNAL_BASE + (signal === null ? 0 : constants.signals[signal])),
@@ -63,11 +64,11 @@ function listen(): number {
 }
 
 /** What is sent to this process is meant for the program; a terminal's signals reach that one by themselves. */
-function forwardSignals(child: ChildProcess): void {
-  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => child.kill(signal));
+function forwardSignals(child: () => ChildProcess): void {
+  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => child().kill(signal));
   for (const signal of ['SIGINT', 'SIGQUIT'] as const) {
     process.on(signal, () => {
-      if (!process.stdin.isTTY) child.kill(signal);
+      if (!process.stdin.isTTY) child().kill(signal);
     });
   }
 }

@@ -55,7 +55,7 @@ describe('bus1fs run', () => {
   });
 
   test('passes on what a service manager sends', async () => {
-    const script = 'trap "echo asked to end; exit 3" TERM; echo ready; while :; do sleep 0.05; done';
+    const script = 'trap "echo asked to end; exit 3" TERM; echo ready; for i in $(seq 400); do sleep 0.05; done';
     const child = spawn(process.execPath, [...RUN, 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'inherit'] });
     let output = '';
     child.stdout.on('data', (data: Buffer) => {
@@ -64,6 +64,11 @@ describe('bus1fs run', () => {
     });
     expect(await once(child, 'close')).toEqual([3, null]);
     expect(output).toBe('ready\nasked to end\n');
+  });
+
+  test('passes it on however early it comes', async () => {
+    const script = 'trap "exit 3" TERM; kill -TERM $PPID; for i in $(seq 200); do sleep 0.05; done';
+    for (let i = 0; i < 5; i++) expect(await underRun('sh', '-c', script)).toMatchObject({ status: 3, signal: null });
   });
 
   test('cannot be nested, and says so', async () => {
