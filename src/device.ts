@@ -1,6 +1,6 @@
-import type { Bytes } from './bytes.js';
+import type { Bytes } from './base/bytes.js';
+import type { Errno } from './base/errno.js';
 import type { Caller } from './caller/caller.js';
-import type { Errno } from './errno.js';
 
 /**
  * The contract between a file system and the devices in it.

@@ -1,5 +1,5 @@
-import type { Bytes } from '../bytes.js';
-import { struct } from '../struct.js';
+import type { Bytes } from '../base/bytes.js';
+import { struct } from '../base/struct.js';
 import type { HandleId } from './model/handle-id.js';
 
 /** Names, numbers and layouts of linux/bus1.h, in both its revisions (the 2019 one has a RECV of its own). */

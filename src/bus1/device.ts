@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
+import { Errno } from '../base/errno.js';
 import type { Caller } from '../caller/caller.js';
 import type { Device, OpenFile } from '../device.js';
-import { Errno } from '../errno.js';
 import { SharedMemory } from '../linux/memory.js';
 import { Bus1File } from './file.js';
 import { Bus } from './model/bus.js';

@@ -1,8 +1,8 @@
-import type { Bytes } from '../bytes.js';
+import type { Bytes } from '../base/bytes.js';
+import { Errno } from '../base/errno.js';
 import type { Caller } from '../caller/caller.js';
 import type { Viewpoint } from '../caller/identity.js';
 import { type OpenFile, Poll } from '../device.js';
-import { Errno } from '../errno.js';
 import type { SharedMemory } from '../linux/memory.js';
 import {
   Command,

@@ -1,8 +1,8 @@
-import type { Bytes } from '../bytes.js';
+import type { Bytes } from '../base/bytes.js';
+import { Errno } from '../base/errno.js';
 import type { Caller } from '../caller/caller.js';
 import { TakenFiles } from '../caller/files.js';
 import { type Credentials, Identity } from '../caller/identity.js';
-import { Errno } from '../errno.js';
 import type { SharedMemory } from '../linux/memory.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import {

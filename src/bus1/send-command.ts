@@ -1,7 +1,7 @@
-import type { Bytes } from '../bytes.js';
+import type { Bytes } from '../base/bytes.js';
+import { Errno } from '../base/errno.js';
 import { type Caller, USER_SPACE_END } from '../caller/caller.js';
 import type { TakenFiles } from '../caller/files.js';
-import { Errno } from '../errno.js';
 import { BUS1_FD_MAX, BUS1_VEC_MAX, onlyFlags, readHandleId, Send, SendFlag } from './abi.js';
 import type { Peer } from './model/peer.js';
 import { align8 } from './model/pool.js';

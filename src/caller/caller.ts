@@ -1,6 +1,6 @@
-import type { Bytes } from '../bytes.js';
+import type { Bytes } from '../base/bytes.js';
+import { Errno } from '../base/errno.js';
 import type { OpenFile } from '../device.js';
-import { Errno } from '../errno.js';
 import { close } from '../linux/file.js';
 import { processVmReadv, processVmWritev } from '../linux/memory.js';
 import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';

@@ -1,4 +1,4 @@
-import { Errno } from '../errno.js';
+import { Errno } from '../base/errno.js';
 import { close } from '../linux/file.js';
 import { pidfdGetfd, pidfdOpen } from '../linux/pidfd.js';
 import { AF_UNIX, socketDomain } from '../linux/socket.js';

@@ -1,4 +1,4 @@
-import { Errno } from '../errno.js';
+import { Errno } from '../base/errno.js';
 import { RLIMIT_NOFILE, Rlimit, setDescriptorLimit } from '../linux/limits.js';
 import { processVmReadv, processVmWritev } from '../linux/memory.js';
 import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';

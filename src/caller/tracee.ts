@@ -1,4 +1,4 @@
-import { Errno } from '../errno.js';
+import { Errno } from '../base/errno.js';
 import { startAlarm, stopAlarm } from '../linux/alarm.js';
 import { errno } from '../linux/libc.js';
 import { NativeBuffer } from '../linux/native-buffer.js';

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Argv } from 'yargs';
-import { ExpectedError } from '../expected-error.js';
+import { ExpectedError } from '../base/expected-error.js';
 import { CDI_DEVICE, cdiSpecification } from '../oci/cdi.js';
 import { linkInContainer } from '../oci/link-hook.js';
 import { canonicalPath } from '../supervisor/mount-point.js';

@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs';
-import { LOG_FORMATS, LOG_LEVELS, type LogOptions } from '../log.js';
+import { LOG_FORMATS, LOG_LEVELS, type LogOptions } from '../base/log.js';
 
 /** The options of a command that logs. */
 export const withLog = <T>(args: Argv<T>) =>

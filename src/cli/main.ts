@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { ExpectedError } from '../expected-error.js';
-import { VERSION } from '../version.js';
+import { ExpectedError } from '../base/expected-error.js';
+import { VERSION } from '../base/version.js';
 import { addCdi } from './cdi.js';
 import { addDoctor } from './doctor.js';
 import { addIncludeDir } from './include-dir.js';

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import type { Argv } from 'yargs';
-import { Errno } from '../errno.js';
-import { ExpectedError } from '../expected-error.js';
+import { Errno } from '../base/errno.js';
+import { ExpectedError } from '../base/expected-error.js';
 import { Poller } from '../linux/poller.js';
 import { PR_SET_NO_NEW_PRIVS, prctl } from '../linux/process.js';
 import { installFilter } from '../linux/seccomp.js';

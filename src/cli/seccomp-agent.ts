@@ -1,6 +1,6 @@
 import type { Argv } from 'yargs';
+import { createLogger } from '../base/log.js';
 import { Poller } from '../linux/poller.js';
-import { createLogger } from '../log.js';
 import { SeccompAgent } from '../oci/seccomp-agent.js';
 import { logOptions, withLog } from './log.js';
 

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
-import { ExpectedError } from '../expected-error.js';
+import { ExpectedError } from '../base/expected-error.js';
 import type { DaemonStatus } from '../status.js';
 import { canonicalPath, findMount } from '../supervisor/mount-point.js';
 import { withDirectory } from './directory.js';

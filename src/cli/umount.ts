@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv } from 'yargs';
-import { ExpectedError } from '../expected-error.js';
+import { ExpectedError } from '../base/expected-error.js';
 import { canonicalPath, findMount, unmountAll } from '../supervisor/mount-point.js';
 import { withDirectory } from './directory.js';
 import { readStatus } from './status.js';

@@ -1,4 +1,4 @@
-import { struct } from '../struct.js';
+import { struct } from '../base/struct.js';
 
 /** Names, numbers and layouts of include/uapi/linux/fuse.h, protocol 7.40, as far as a device tree needs them. */
 

@@ -1,4 +1,4 @@
-import { Errno } from '../errno.js';
+import { Errno } from '../base/errno.js';
 import { ioctl, read, write } from '../linux/file.js';
 import { errno } from '../linux/libc.js';
 import { NativeBuffer } from '../linux/native-buffer.js';

@@ -1,4 +1,4 @@
-import type { Bytes } from '../bytes.js';
+import type { Bytes } from '../base/bytes.js';
 import { Attr, Dirent } from './abi.js';
 import { entryOf, isStatNode, statNodeId } from './node-id.js';
 import { isDevice, type Tree, type TreeEntry } from './tree.js';

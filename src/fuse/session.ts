@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import type { Logger } from 'pino';
-import { Bytes } from '../bytes.js';
+import { Bytes } from '../base/bytes.js';
+import { Errno } from '../base/errno.js';
 import { Caller } from '../caller/caller.js';
 import type { OpenFile } from '../device.js';
-import { Errno } from '../errno.js';
 import type { Heartbeat } from '../linux/heartbeat.js';
 import { IoctlThread } from '../linux/ioctl-thread.js';
 import { NativeBuffer } from '../linux/native-buffer.js';

@@ -1,4 +1,4 @@
-import { Bytes } from '../bytes.js';
+import { Bytes } from '../base/bytes.js';
 import { addressOf } from './libc.js';
 
 /** Bytes at a fixed address, for system calls to read and write. It must stay referenced while its address is in use. */

@@ -1,4 +1,4 @@
-import { struct } from '../struct.js';
+import { struct } from '../base/struct.js';
 import { bind, errno } from './libc.js';
 import { NativeBuffer } from './native-buffer.js';
 

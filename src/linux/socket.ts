@@ -1,4 +1,4 @@
-import { struct } from '../struct.js';
+import { struct } from '../base/struct.js';
 import { close } from './file.js';
 import { addressOf, bind, errno } from './libc.js';
 import { NativeBuffer } from './native-buffer.js';

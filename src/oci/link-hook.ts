@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync, readFileSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { ExpectedError } from '../expected-error.js';
-import { leadsTo } from '../linux/symlink.js';
+import { ExpectedError } from '../base/expected-error.js';
+import { leadsTo } from '../base/symlink.js';
 
 /** What a hook needs of the state that a container runtime passes on its standard input (OCI runtime specification). */
 interface ContainerState {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { closeSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import type { Logger } from 'pino';
-import { ExpectedError } from '../expected-error.js';
+import { ExpectedError } from '../base/expected-error.js';
 import type { Poller } from '../linux/poller.js';
 import { accept, listenAt, receiveWithDescriptors } from '../linux/socket.js';
 import { answerNotification } from '../seccomp/notification.js';

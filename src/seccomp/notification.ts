@@ -1,6 +1,6 @@
+import { Errno } from '../base/errno.js';
 import { Command } from '../bus1/abi.js';
 import { inspect } from '../caller/descriptor.js';
-import { Errno } from '../errno.js';
 import { close, ioctl } from '../linux/file.js';
 import { errno } from '../linux/libc.js';
 import { NativeBuffer } from '../linux/native-buffer.js';

@@ -1,4 +1,4 @@
-import type { LogOptions } from '../log.js';
+import type { LogOptions } from '../base/log.js';
 
 /** The descriptor on which the device process finds /dev/fuse, mounted. */
 export const FUSE_FD = 3;

@@ -1,7 +1,7 @@
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readlinkSync, readSync, rmdirSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { messageOf } from '../expected-error.js';
+import { messageOf } from '../base/expected-error.js';
 import { FUSE_PASSTHROUGH_FLAGS2, InitIn } from '../fuse/abi.js';
 import { processVmReadv } from '../linux/memory.js';
 import { MNT_DETACH, mount, unmount } from '../linux/mount.js';

@@ -1,9 +1,9 @@
 import { lstatSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { ExpectedError } from '../expected-error.js';
+import { ExpectedError } from '../base/expected-error.js';
+import { leadsTo } from '../base/symlink.js';
 import { MNT_DETACH, MNT_FORCE, type MountEntry, mountAt, mounts, unmount } from '../linux/mount.js';
-import { leadsTo } from '../linux/symlink.js';
 
 export const FILE_SYSTEM_TYPE = 'fuse.bus1fs';
 

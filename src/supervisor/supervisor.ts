@@ -5,12 +5,12 @@ import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
-import { Errno } from '../errno.js';
-import { ExpectedError, messageOf } from '../expected-error.js';
+import { Errno } from '../base/errno.js';
+import { ExpectedError, messageOf } from '../base/expected-error.js';
+import { createLogger } from '../base/log.js';
 import { Heartbeat } from '../linux/heartbeat.js';
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, mountAt } from '../linux/mount.js';
 import { sendDatagram } from '../linux/socket.js';
-import { createLogger } from '../log.js';
 import { ALARM_FD, type DeviceConfig } from './device-config.js';
 import { Latency, type LatencyMode } from './latency.js';
 import {

@@ -1,4 +1,4 @@
-import { Errno } from '../../errno.js';
+import { Errno } from '../../base/errno.js';
 import type { Bus } from './bus.js';
 import { assignedId, type HandleId, isAssignedByBus } from './handle-id.js';
 import { Message, MessageType } from './message.js';

@@ -1,4 +1,4 @@
-import { Errno } from '../../errno.js';
+import { Errno } from '../../base/errno.js';
 import type { HandleId } from './handle-id.js';
 import { type Cargo, type Files, Message, MessageType, type Sender } from './message.js';
 import type { Handle, Node } from './node.js';

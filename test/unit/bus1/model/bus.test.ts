@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { Errno } from '../../../../src/base/errno.js';
 import { Bus } from '../../../../src/bus1/model/bus.js';
 import type { HandleId } from '../../../../src/bus1/model/handle-id.js';
 import { MessageType } from '../../../../src/bus1/model/message.js';
@@ -8,7 +9,6 @@ import type { Peer } from '../../../../src/bus1/model/peer.js';
 import { POOL_SIZE, Pool, type Slice } from '../../../../src/bus1/model/pool.js';
 import { DEFAULT_LIMITS, type Quotas } from '../../../../src/bus1/model/quota.js';
 import { SendTransaction } from '../../../../src/bus1/model/send.js';
-import { Errno } from '../../../../src/errno.js';
 
 const SENDER = { uid: 0, gid: 0, pid: 1, tid: 1 };
 const MEMORY = { address: 0, write: () => true, discard: () => {} };

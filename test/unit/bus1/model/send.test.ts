@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { Errno } from '../../../../src/base/errno.js';
 import { Bus } from '../../../../src/bus1/model/bus.js';
 import { Pool } from '../../../../src/bus1/model/pool.js';
 import { DEFAULT_LIMITS } from '../../../../src/bus1/model/quota.js';
 import { SendTransaction, sliceLayout } from '../../../../src/bus1/model/send.js';
-import { Errno } from '../../../../src/errno.js';
 
 const MEMORY = { address: 0, write: () => true, discard: () => {} };
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { struct } from '../../src/struct.js';
+import { struct } from '../../../src/base/struct.js';
 
 describe('struct', () => {
   test('aligns each field to its size and the whole to its widest field', () => {
