@@ -1,8 +1,9 @@
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
+import { align8 } from '../bus/pool.js';
 import type { Caller } from '../caller/caller.js';
-import { TakenFiles } from '../caller/files.js';
 import { type Credentials, Identity } from '../caller/identity.js';
+import { TakenFiles } from '../caller/taken-files.js';
 import type { SharedMemory } from '../linux/memory.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import {
@@ -14,10 +15,9 @@ import {
   Recv2019Flag,
   RecvFlag,
   writeHandleId,
-} from './abi.js';
-import type { Bus1File } from './file.js';
+} from './bus1-abi.js';
+import type { Bus1File } from './bus1-file.js';
 import type { Cargo, Message } from './model/message.js';
-import { align8 } from './model/pool.js';
 
 const ID_SIZE = 8;
 const FD_SIZE = 4;

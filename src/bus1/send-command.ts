@@ -1,10 +1,10 @@
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
+import { align8 } from '../bus/pool.js';
 import { type Caller, USER_SPACE_END } from '../caller/caller.js';
-import type { TakenFiles } from '../caller/files.js';
-import { BUS1_FD_MAX, BUS1_VEC_MAX, onlyFlags, readHandleId, Send, SendFlag } from './abi.js';
+import type { TakenFiles } from '../caller/taken-files.js';
+import { BUS1_FD_MAX, BUS1_VEC_MAX, onlyFlags, readHandleId, Send, SendFlag } from './bus1-abi.js';
 import type { Peer } from './model/peer.js';
-import { align8 } from './model/pool.js';
 import { SendTransaction } from './model/send.js';
 
 const INT_MAX = 0x7fff_ffff;

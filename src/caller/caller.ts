@@ -7,9 +7,9 @@ import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
 import { copyDescriptor } from '../linux/pidfd.js';
 import { closeElsewhere } from './closer.js';
 import { inspect, inspectDescriptor, isPath } from './descriptor.js';
-import { type TakenFiles, takeFiles } from './files.js';
 import { Identity, Viewpoint } from './identity.js';
 import { install } from './install.js';
+import { type TakenFiles, takeFiles } from './taken-files.js';
 import { commandOf, namespaceOf, OUR_PID_NAMESPACE, securityContextOf, systemCallOf, threadOf } from './thread.js';
 
 /** The end of user space on x86-64 and arm64 with 47- and 48-bit addresses: no range a client names may reach past it. */

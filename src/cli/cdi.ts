@@ -3,10 +3,10 @@ import { dirname, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Argv } from 'yargs';
 import { ExpectedError } from '../base/expected-error.js';
-import { CDI_DEVICE, cdiSpecification } from '../oci/cdi.js';
-import { linkInContainer } from '../oci/link-hook.js';
+import { CDI_DEVICE, cdiSpecification } from '../containers/cdi-specification.js';
+import { linkInContainer } from '../containers/link-hook.js';
 import { canonicalPath } from '../supervisor/mount-point.js';
-import { withDirectory } from './directory.js';
+import { withDirectory } from './mount-argument.js';
 
 const MAIN = fileURLToPath(new URL('./main.js', import.meta.url));
 const HOOK = 'cdi-hook';

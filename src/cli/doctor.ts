@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs';
-import { examine } from '../supervisor/doctor.js';
+import { examine } from '../supervisor/examination.js';
 import { formatTable } from './table.js';
 
 export const addDoctor = (cli: Argv): Argv =>

@@ -4,11 +4,11 @@ import { fstatSync, openSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { Argv } from 'yargs';
 import { ExpectedError } from '../base/expected-error.js';
-import { DEFAULT_LIMITS } from '../bus1/model/quota.js';
+import { DEFAULT_LIMITS } from '../bus/quota.js';
 import { LATENCY_MODES } from '../supervisor/latency.js';
 import { supervise } from '../supervisor/supervisor.js';
-import { withDirectory } from './directory.js';
-import { logOptions, withLog } from './log.js';
+import { logOptions, withLog } from './log-options.js';
+import { withDirectory } from './mount-argument.js';
 
 const INT_MAX = 0x7fff_ffff;
 const LIMITS = ['max-slices', 'max-handles', 'max-inflight-bytes', 'max-inflight-fds'] as const;

@@ -3,11 +3,11 @@ import { constants } from 'node:os';
 import type { Argv } from 'yargs';
 import { Errno } from '../base/errno.js';
 import { ExpectedError } from '../base/expected-error.js';
+import { NULL_DISCONNECT_FILTER } from '../containers/disconnect-filter.js';
+import { answerNotification } from '../containers/disconnect-notification.js';
 import { Poller } from '../linux/poller.js';
 import { PR_SET_NO_NEW_PRIVS, prctl } from '../linux/process.js';
 import { installFilter } from '../linux/seccomp.js';
-import { NULL_DISCONNECT_FILTER } from '../seccomp/filter.js';
-import { answerNotification } from '../seccomp/notification.js';
 
 /** What env(1), nohup(1) and shells exit with when a command cannot be run. */
 const NOT_EXECUTABLE = 126;

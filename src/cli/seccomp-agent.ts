@@ -1,8 +1,8 @@
 import type { Argv } from 'yargs';
 import { createLogger } from '../base/log.js';
+import { SeccompAgent } from '../containers/agent.js';
 import { Poller } from '../linux/poller.js';
-import { SeccompAgent } from '../oci/seccomp-agent.js';
-import { logOptions, withLog } from './log.js';
+import { logOptions, withLog } from './log-options.js';
 
 export const addSeccompAgent = (cli: Argv): Argv =>
   cli.command(

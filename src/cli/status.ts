@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { ExpectedError } from '../base/expected-error.js';
-import type { DaemonStatus } from '../status.js';
+import type { DaemonStatus } from '../engine/daemon-status.js';
 import { canonicalPath, findMount } from '../supervisor/mount-point.js';
-import { withDirectory } from './directory.js';
+import { withDirectory } from './mount-argument.js';
 import { formatTable } from './table.js';
 
 export const addStatus = (cli: Argv): Argv =>

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv } from 'yargs';
 import { ExpectedError } from '../base/expected-error.js';
 import { canonicalPath, findMount, unmountAll } from '../supervisor/mount-point.js';
-import { withDirectory } from './directory.js';
+import { withDirectory } from './mount-argument.js';
 import { readStatus } from './status.js';
 
 const END_TIMEOUT_MS = 2000;

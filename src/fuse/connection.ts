@@ -10,7 +10,7 @@ import {
   NotifyPollWakeupOut,
   OutHeader,
   READ_BUFFER,
-} from './abi.js';
+} from './fuse-abi.js';
 
 /** One poll handle, a `u64` of the kernel's, as two halves that need no arithmetic. */
 export interface PollHandle {

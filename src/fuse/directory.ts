@@ -1,5 +1,5 @@
 import type { Bytes } from '../base/bytes.js';
-import { Attr, Dirent } from './abi.js';
+import { Attr, Dirent } from './fuse-abi.js';
 import { entryOf, isStatNode, statNodeId } from './node-id.js';
 import { isDevice, type Tree, type TreeEntry } from './tree.js';
 

@@ -1,4 +1,4 @@
-import { FUSE_ROOT_ID } from './abi.js';
+import { FUSE_ROOT_ID } from './fuse-abi.js';
 
 /**
  * Node ids say all there is to know of an inode, so none is ever stored and FORGET needs no answer: the entry of the

@@ -4,10 +4,12 @@ import { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
 import { Caller } from '../caller/caller.js';
 import type { OpenFile } from '../device.js';
-import type { Heartbeat } from '../linux/heartbeat.js';
+import type { Heartbeat } from '../engine/heartbeat.js';
 import { IoctlThread } from '../linux/ioctl-thread.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import { pathQueries } from '../linux/syscalls.js';
+import type { Connection, PollHandle } from './connection.js';
+import { Directory } from './directory.js';
 import {
   Attr,
   AttrOut,
@@ -41,9 +43,7 @@ import {
   ReleaseIn,
   SetattrIn,
   STATFS_OUT_SIZE,
-} from './abi.js';
-import type { Connection, PollHandle } from './connection.js';
-import { Directory } from './directory.js';
+} from './fuse-abi.js';
 import { entryOf, freshNodeId, statNodeId } from './node-id.js';
 import { isDevice, mayReadText, type TextFile, type Tree } from './tree.js';
 

@@ -2,7 +2,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import { messageOf } from '../base/expected-error.js';
-import type { Heartbeat } from '../linux/heartbeat.js';
+import type { Heartbeat } from '../engine/heartbeat.js';
 
 export const LATENCY_MODES = ['auto', 'on', 'off'] as const;
 export type LatencyMode = (typeof LATENCY_MODES)[number];

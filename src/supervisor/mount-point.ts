@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ExpectedError } from '../base/expected-error.js';
 import { leadsTo } from '../base/symlink.js';
-import { MNT_DETACH, MNT_FORCE, type MountEntry, mountAt, mounts, unmount } from '../linux/mount.js';
+import { MNT_DETACH, MNT_FORCE, type MountEntry, mountAt, mounts, unmount } from '../linux/mount-table.js';
 
 export const FILE_SYSTEM_TYPE = 'fuse.bus1fs';
 

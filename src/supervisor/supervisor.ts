@@ -8,10 +8,10 @@ import type { Logger } from 'pino';
 import { Errno } from '../base/errno.js';
 import { ExpectedError, messageOf } from '../base/expected-error.js';
 import { createLogger } from '../base/log.js';
-import { Heartbeat } from '../linux/heartbeat.js';
-import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, mountAt } from '../linux/mount.js';
+import { ALARM_FD, type DeviceConfig } from '../engine/engine-config.js';
+import { Heartbeat } from '../engine/heartbeat.js';
+import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, mountAt } from '../linux/mount-table.js';
 import { sendDatagram } from '../linux/socket.js';
-import { ALARM_FD, type DeviceConfig } from './device-config.js';
 import { Latency, type LatencyMode } from './latency.js';
 import {
   canonicalPath,
@@ -47,7 +47,7 @@ const END_TIMEOUT_MS = 500;
  */
 const NODE_OPTIONS = ['--enable-source-maps', '--single-threaded-gc', '--max-inlined-bytecode-size-cumulative=4000'];
 const NEEDS_ROOT = 'mounting needs CAP_SYS_ADMIN; run as root, and see: bus1fs doctor';
-const DEVICE_PROCESS = fileURLToPath(new URL('../device-process.js', import.meta.url));
+const DEVICE_PROCESS = fileURLToPath(new URL('../engine/engine.js', import.meta.url));
 
 /**
  * Mounts, serves until SIGTERM, SIGINT or an unmount, and takes everything back. Resolves to the exit status: 0 after

@@ -2,8 +2,8 @@ import { mkdtempSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import type { Beat, Heartbeat } from '../linux/heartbeat.js';
-import { MNT_DETACH, mount, unmount } from '../linux/mount.js';
+import type { Beat, Heartbeat } from '../engine/heartbeat.js';
+import { MNT_DETACH, mount, unmount } from '../linux/mount-table.js';
 
 const CHECK_MS = 1000;
 /** After so many checks without progress: kill the client, abort what it had mapped, give up. */

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatTable } from '../../src/cli/table.js';
-import type { DaemonStatus } from '../../src/status.js';
+import type { DaemonStatus } from '../../src/engine/daemon-status.js';
 import { bus1fs, CLI, Daemon, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
 import { startFloor } from './floor.js';

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import * as bus1 from '../../src/bus1/abi.js';
+import * as bus1 from '../../src/bus1/bus1-abi.js';
 import { HandleFlag } from '../../src/bus1/model/handle-id.js';
 import { MessageType } from '../../src/bus1/model/message.js';
-import * as fuse from '../../src/fuse/abi.js';
+import * as fuse from '../../src/fuse/fuse-abi.js';
 import { compiler, INCLUDE_DIR, ROOT } from '../support/compile.js';
 
 /** Flattens a layout to the names that test/clients/abi.c prints. */

@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { DaemonStatus } from '../../src/status.js';
+import type { DaemonStatus } from '../../src/engine/daemon-status.js';
 import { bus1fs, CLI, Daemon, isMounted, run } from '../support/bus1fs.js';
 import { compiler, INCLUDE_DIR } from '../support/compile.js';
 import { temporaryDirectory } from '../support/temporary.js';

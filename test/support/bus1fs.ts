@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DaemonStatus } from '../../src/status.js';
+import type { DaemonStatus } from '../../src/engine/daemon-status.js';
 import { ROOT } from './compile.js';
 import { temporaryDirectory } from './temporary.js';
 

@@ -1,6 +1,6 @@
+import type { Pool } from '../../bus/pool.js';
+import { type Limits, type Quotas, User } from '../../bus/quota.js';
 import { Peer } from './peer.js';
-import type { Pool } from './pool.js';
-import { type Limits, type Quotas, User } from './quota.js';
 
 /** A call that failed because of a quota. */
 export interface Refusal {

@@ -1,5 +1,5 @@
+import type { Slice } from '../../bus/pool.js';
 import type { Handle } from './node.js';
-import type { Slice } from './pool.js';
 
 export const MessageType = { NONE: 0, DATA: 1, NODE_DESTROY: 2, NODE_RELEASE: 3 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];

@@ -1,7 +1,7 @@
+import { Table } from '../../bus/id-table.js';
 import type { HandleId } from './handle-id.js';
 import type { Message } from './message.js';
 import type { Peer } from './peer.js';
-import { Table } from './table.js';
 
 /**
  * An object that messages are sent to, owned by one peer for ever.

@@ -1,12 +1,12 @@
 import { Errno } from '../../base/errno.js';
+import { Table } from '../../bus/id-table.js';
+import type { Pool, Slice } from '../../bus/pool.js';
+import { Quotas, type User } from '../../bus/quota.js';
 import type { Bus } from './bus.js';
 import { assignedId, type HandleId, isAssignedByBus } from './handle-id.js';
 import { Message, MessageType } from './message.js';
 import { type Handle, Node } from './node.js';
-import type { Pool, Slice } from './pool.js';
 import { Queue } from './queue.js';
-import { Quotas, type User } from './quota.js';
-import { Table } from './table.js';
 
 /** A connection to the bus: what one open() of the device makes. */
 export class Peer {

@@ -1,9 +1,9 @@
 import { Errno } from '../../base/errno.js';
+import { align8, POOL_SIZE, type Slice } from '../../bus/pool.js';
 import type { HandleId } from './handle-id.js';
 import { type Cargo, type Files, Message, MessageType, type Sender } from './message.js';
 import type { Handle, Node } from './node.js';
 import type { Peer } from './peer.js';
-import { align8, POOL_SIZE, type Slice } from './pool.js';
 
 /** A receiver and the slice reserved there. Nothing of it can be seen before the transaction is committed. */
 export interface Delivery {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Bytes } from '../../../src/base/bytes.js';
-import { readHandleId, writeHandleId } from '../../../src/bus1/abi.js';
+import { readHandleId, writeHandleId } from '../../../src/bus1/bus1-abi.js';
 
 const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 

@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Errno } from '../../../../src/base/errno.js';
+import { POOL_SIZE, Pool, type Slice } from '../../../../src/bus/pool.js';
+import { DEFAULT_LIMITS, type Quotas } from '../../../../src/bus/quota.js';
 import { Bus } from '../../../../src/bus1/model/bus.js';
 import type { HandleId } from '../../../../src/bus1/model/handle-id.js';
 import { MessageType } from '../../../../src/bus1/model/message.js';
 import type { Handle, Node } from '../../../../src/bus1/model/node.js';
 import type { Peer } from '../../../../src/bus1/model/peer.js';
-import { POOL_SIZE, Pool, type Slice } from '../../../../src/bus1/model/pool.js';
-import { DEFAULT_LIMITS, type Quotas } from '../../../../src/bus1/model/quota.js';
 import { SendTransaction } from '../../../../src/bus1/model/send.js';
 
 const SENDER = { uid: 0, gid: 0, pid: 1, tid: 1 };

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { Errno } from '../../../../src/base/errno.js';
+import { Pool } from '../../../../src/bus/pool.js';
+import { DEFAULT_LIMITS } from '../../../../src/bus/quota.js';
 import { Bus } from '../../../../src/bus1/model/bus.js';
-import { Pool } from '../../../../src/bus1/model/pool.js';
-import { DEFAULT_LIMITS } from '../../../../src/bus1/model/quota.js';
 import { SendTransaction, sliceLayout } from '../../../../src/bus1/model/send.js';
 
 const MEMORY = { address: 0, write: () => true, discard: () => {} };

@@ -1,15 +1,15 @@
 import type { Logger } from 'pino';
 import { Errno } from '../base/errno.js';
+import { POOL_SIZE, Pool } from '../bus/pool.js';
+import type { Limits } from '../bus/quota.js';
+import { QuotaLog } from '../bus/quota-log.js';
 import type { Caller } from '../caller/caller.js';
 import type { Device, OpenFile } from '../device.js';
 import { SharedMemory } from '../linux/memory.js';
-import { Bus1File } from './file.js';
+import { Bus1File } from './bus1-file.js';
+import type { BusStatus, Counters } from './bus1-status.js';
 import { Bus } from './model/bus.js';
 import type { Peer } from './model/peer.js';
-import { POOL_SIZE, Pool } from './model/pool.js';
-import type { Limits } from './model/quota.js';
-import { QuotaLog } from './quota-log.js';
-import type { BusStatus, Counters } from './status.js';
 
 const EXHAUSTED =
   'out of memory or of memory mappings, of which each peer takes one; the sysctl vm.max_map_count raises their number';

@@ -1,5 +1,5 @@
+import type { Limits } from '../bus/quota.js';
 import type { Peer } from './model/peer.js';
-import type { Limits } from './model/quota.js';
 
 /** One peer as `bus1fs status` shows it. */
 export interface PeerStatus {

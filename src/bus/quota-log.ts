@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
-import type { Refusal } from './model/bus.js';
-import type { Peer } from './model/peer.js';
-import type { Quotas } from './model/quota.js';
+import type { Refusal } from '../bus1/model/bus.js';
+import type { Peer } from '../bus1/model/peer.js';
+import type { Quotas } from './quota.js';
 
 type Resource = keyof Quotas;
 

@@ -1,4 +1,4 @@
-import { Command } from '../bus1/abi.js';
+import { Command } from '../bus1/bus1-abi.js';
 import {
   AUDIT_ARCH_I386,
   AUDIT_ARCH_X86_64,

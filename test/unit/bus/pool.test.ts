@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { POOL_SIZE, Pool, type Slice } from '../../../../src/bus1/model/pool.js';
+import { POOL_SIZE, Pool, type Slice } from '../../../src/bus/pool.js';
 
 const MIB = 1 << 20;
 

@@ -2,9 +2,9 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readlinkSyn
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../base/expected-error.js';
-import { FUSE_PASSTHROUGH_FLAGS2, InitIn } from '../fuse/abi.js';
+import { FUSE_PASSTHROUGH_FLAGS2, InitIn } from '../fuse/fuse-abi.js';
 import { processVmReadv } from '../linux/memory.js';
-import { MNT_DETACH, mount, unmount } from '../linux/mount.js';
+import { MNT_DETACH, mount, unmount } from '../linux/mount-table.js';
 import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
 import { pathQueries } from '../linux/syscalls.js';
 import { PM_QOS_FILE } from './latency.js';

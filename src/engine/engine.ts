@@ -1,14 +1,14 @@
 import { writeSync } from 'node:fs';
-import { createLogger } from './base/log.js';
-import { VERSION } from './base/version.js';
-import { Bus1Device } from './bus1/device.js';
-import { Connection } from './fuse/connection.js';
-import { Session } from './fuse/session.js';
-import type { Tree, TreeEntry } from './fuse/tree.js';
-import { Heartbeat } from './linux/heartbeat.js';
-import { PR_SET_PDEATHSIG, prctl } from './linux/process.js';
-import type { DaemonStatus } from './status.js';
-import { ALARM_FD, type DeviceConfig, FUSE_FD, HEARTBEAT_FD } from './supervisor/device-config.js';
+import { createLogger } from '../base/log.js';
+import { VERSION } from '../base/version.js';
+import { Bus1Device } from '../bus1/bus1-device.js';
+import { Connection } from '../fuse/connection.js';
+import { Session } from '../fuse/session.js';
+import type { Tree, TreeEntry } from '../fuse/tree.js';
+import { PR_SET_PDEATHSIG, prctl } from '../linux/process.js';
+import type { DaemonStatus } from './daemon-status.js';
+import { ALARM_FD, type DeviceConfig, FUSE_FD, HEARTBEAT_FD } from './engine-config.js';
+import { Heartbeat } from './heartbeat.js';
 
 /*
  * The device process: one blocking loop on its main thread, ended by the unmount. It must never touch the mount it

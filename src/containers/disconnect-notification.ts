@@ -1,5 +1,5 @@
 import { Errno } from '../base/errno.js';
-import { Command } from '../bus1/abi.js';
+import { Command } from '../bus1/bus1-abi.js';
 import { inspect } from '../caller/descriptor.js';
 import { close, ioctl } from '../linux/file.js';
 import { errno } from '../linux/libc.js';
@@ -16,7 +16,7 @@ import {
   SeccompNotifResp,
 } from '../linux/seccomp.js';
 import { servesDevice } from '../supervisor/mount-point.js';
-import { IOCTL_I386, IOCTL_X86_64 } from './filter.js';
+import { IOCTL_I386, IOCTL_X86_64 } from './disconnect-filter.js';
 
 const notification = new NativeBuffer(SeccompNotif.sizeof);
 const response = new NativeBuffer(SeccompNotifResp.sizeof);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { FIRST_SLOT, SLOTS, slotOf } from '../../src/caller/closer-ring.js';
+import { FIRST_SLOT, SLOTS, slotOf } from '../../../src/caller/closer-ring.js';
 
 describe('slotOf', () => {
   test('goes round within the slots, also where a 32-bit counter wraps', () => {

@@ -1,4 +1,4 @@
-import type { BusStatus } from './bus1/status.js';
+import type { BusStatus } from '../bus1/bus1-status.js';
 
 /** What the `status` file in the mount holds, as JSON. */
 export interface DaemonStatus {

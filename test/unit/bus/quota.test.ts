@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Quota } from '../../../../src/bus1/model/quota.js';
+import { Quota } from '../../../src/bus/quota.js';
 
 describe('Quota', () => {
   test('bounds a peer by its own limit and by its user', () => {

@@ -1,5 +1,5 @@
 import koffi from 'koffi';
-import { SharedMemory } from './memory.js';
+import { SharedMemory } from '../linux/memory.js';
 
 /** Words of memory shared between a process that works and one that watches it. */
 const BEATS = 0;

@@ -1,5 +1,5 @@
+import { Table } from './id-table.js';
 import type { Slice } from './pool.js';
-import { Table } from './table.js';
 
 /** Free ranges of one size, and the place of that size among all sizes: a node of a treap. */
 class Bucket {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Table } from '../../../../src/bus1/model/table.js';
+import { Table } from '../../../src/bus/id-table.js';
 
 test('a Table is a Map of integers', () => {
   const key = fc.oneof(

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { ExpectedError } from '../base/expected-error.js';
 import type { Poller } from '../linux/poller.js';
 import { accept, listenAt, receiveWithDescriptors } from '../linux/socket.js';
-import { answerNotification } from '../seccomp/notification.js';
+import { answerNotification } from './disconnect-notification.js';
 
 /** What a runtime sends on a connection of its own for each container: `containerProcessState` of the OCI runtime specification. */
 interface ContainerProcessState {

@@ -1,5 +1,6 @@
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
+import type { Pool } from '../bus/pool.js';
 import type { Caller } from '../caller/caller.js';
 import type { Viewpoint } from '../caller/identity.js';
 import { type OpenFile, Poll } from '../device.js';
@@ -15,14 +16,13 @@ import {
   ResetFlag,
   readHandleId,
   writeHandleId,
-} from './abi.js';
+} from './bus1-abi.js';
+import { type Counters, type PeerStatus, peerStatus } from './bus1-status.js';
 import type { Bus } from './model/bus.js';
 import type { HandleId } from './model/handle-id.js';
 import type { Peer } from './model/peer.js';
-import type { Pool } from './model/pool.js';
 import { receive } from './receive-command.js';
 import { send } from './send-command.js';
-import { type Counters, type PeerStatus, peerStatus } from './status.js';
 
 const INT_MAX = 0x7fff_ffff;
 const LEAVE = 0xffff_ffff;
