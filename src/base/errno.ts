@@ -1,3 +1,16 @@
+/*
+ * How failure is told, in all of this tree.
+ *
+ * What a client, the system or a user may cause is a value, and whoever gets it must look at it:
+ *
+ * - In linux/, as system calls do it: a result that is not negative, or -errno.
+ * - Above, a function that can fail returns an `Errno`, OK for success; or, if it has something to give, `T | Errno`, where T
+ *   is never a number, so that `typeof result === 'number'` tells them apart.
+ *
+ * Exceptions are for two things. A defect of ours throws, and ends as EIO for the call it happened in, with a line in the log.
+ * What the user of a command can do something about is an ExpectedError, which the command line shows as one line.
+ */
+
 /** Linux errno numbers that cross a room's door, as positive values; 0 means success. */
 export const Errno = {
   OK: 0,

@@ -50,7 +50,7 @@ export class Bus1Device implements Device {
 
   private createPool(): Pool<SharedMemory> | Errno {
     const memory = SharedMemory.create('bus1-pool', POOL_SIZE);
-    if (memory !== undefined) return new Pool(memory);
+    if (typeof memory !== 'number') return new Pool(memory);
     if (!this.hasReportedExhaustion) this.log.error(EXHAUSTED);
     this.hasReportedExhaustion = true;
     return Errno.ENOMEM;

@@ -125,7 +125,7 @@ class Installation {
   private setLimit(soft: number, hard: number): boolean {
     theirs.setU64(Rlimit.soft, soft);
     theirs.setU64(Rlimit.hard, Math.max(soft, hard));
-    if (soft > hard) return setDescriptorLimit(this.tid, theirs);
+    if (soft > hard) return setDescriptorLimit(this.tid, theirs) === 0;
     if (!this.transfer(processVmWritev, theirs, Rlimit.size)) return false;
     return this.tracee.call(calls.prlimit64, 0, RLIMIT_NOFILE, this.scratch, 0) === 0;
   }

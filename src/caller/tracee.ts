@@ -1,6 +1,5 @@
 import { Errno } from '../base/errno.js';
 import { startAlarm, stopAlarm } from '../linux/alarm.js';
-import { errno } from '../linux/libc.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import { tgkill } from '../linux/process.js';
 import {
@@ -70,7 +69,8 @@ export class Tracee {
       // Either it is traced already, or we may not suspend filters, being under one ourselves; and one that the client
       // has beyond ours might kill it for the calls it is going to make.
       if (seccompFiltersOf(tid) > OUR_SECCOMP_FILTERS) return Errno.EPERM;
-      if (ptrace(PTRACE_SEIZE, tid, 0, 0) < 0) return errno() === Errno.ESRCH ? Errno.ESRCH : Errno.EPERM;
+      const seized = ptrace(PTRACE_SEIZE, tid, 0, 0);
+      if (seized < 0) return seized === -Errno.ESRCH ? Errno.ESRCH : Errno.EPERM;
     }
     const tracee = new Tracee(tid);
     ptrace(PTRACE_INTERRUPT, tid, 0, 0); // if it is dead, waiting for the stop will tell
@@ -144,8 +144,9 @@ export class Tracee {
   /** The next wait status. An alarm ends the patience with a thread that is stuck, in a page fault say. */
   private wait(): number {
     for (;;) {
-      if (waitpid(this.tid, statusBuffer.address, __WALL) === this.tid) return statusBuffer.i32(0);
-      if (errno() !== Errno.EINTR) return this.gone();
+      const waited = waitpid(this.tid, statusBuffer.address, __WALL);
+      if (waited === this.tid) return statusBuffer.i32(0);
+      if (waited !== -Errno.EINTR) return this.gone();
       if (performance.now() > this.deadline) tgkill(threadOf(this.tid).tgids[0] ?? 0, this.tid, SIGKILL);
     }
   }

@@ -17,7 +17,7 @@ export const addUmount = (cli: Argv): Argv =>
       () => undefined, // a dead mount has no daemon to wait for
     );
     const error = unmountAll(directory);
-    if (error !== 0) throw new ExpectedError(`unmounting ${directory} failed with errno ${error}; run as root`);
+    if (error !== 0) throw new ExpectedError(`unmounting ${directory} failed with errno ${-error}; run as root`);
     if (daemon !== undefined) await waitForEnd(daemon);
   });
 

@@ -2,7 +2,6 @@ import { Errno } from '../base/errno.js';
 import { Command } from '../bus1/bus1-abi.js';
 import { inspect } from '../caller/descriptor.js';
 import { close, ioctl } from '../linux/file.js';
-import { errno } from '../linux/libc.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import { copyDescriptor } from '../linux/pidfd.js';
 import {
@@ -41,7 +40,8 @@ function isNullDisconnect(): boolean {
  */
 export function answerNotification(listener: number): boolean {
   notification.zero(0, SeccompNotif.sizeof);
-  if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, notification.address) < 0) return isPassing(errno());
+  const received = ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, notification.address);
+  if (received < 0) return isPassing(-received);
   const error = isNullDisconnect() ? disconnect(listener) : undefined;
   response.zero(0, SeccompNotifResp.sizeof);
   response.setBigU64(SeccompNotifResp.id, notification.bigU64(SeccompNotif.id));
@@ -61,7 +61,7 @@ function disconnect(listener: number): number | undefined {
     if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, id) < 0) return undefined;
     const { deviceMajor, deviceMinor } = inspect(copy);
     if (!servesDevice(deviceMajor, deviceMinor)) return undefined;
-    return ioctl(copy, Command.PEER_DISCONNECT, zero.address) < 0 ? errno() : 0;
+    return -ioctl(copy, Command.PEER_DISCONNECT, zero.address);
   } finally {
     close(copy);
   }

@@ -31,13 +31,13 @@ export class Heartbeat {
   /** Undefined if the system is out of memory or descriptors. */
   static create(): Heartbeat | undefined {
     const memory = SharedMemory.create('bus1fs-heartbeat', SIZE);
-    return memory === undefined ? undefined : new Heartbeat(memory);
+    return typeof memory === 'number' ? undefined : new Heartbeat(memory);
   }
 
   /** The other side's, by an inherited descriptor. */
   static open(fd: number): Heartbeat | undefined {
     const memory = SharedMemory.map(fd, SIZE);
-    return memory === undefined ? undefined : new Heartbeat(memory);
+    return typeof memory === 'number' ? undefined : new Heartbeat(memory);
   }
 
   /** Work for thread `tid` begins. */

@@ -1,6 +1,5 @@
 import { Errno } from '../base/errno.js';
 import { ioctl, read, write } from '../linux/file.js';
-import { errno } from '../linux/libc.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import {
   BackingMap,
@@ -34,8 +33,8 @@ export class Connection {
   /** Waits for the next request and puts it into `buffer`. False when the file system was unmounted. */
   receive(buffer: NativeBuffer = this.request): boolean {
     for (;;) {
-      if (read(this.fd, buffer.address, READ_BUFFER) > 0) return true;
-      const error = errno();
+      const error = -read(this.fd, buffer.address, READ_BUFFER);
+      if (error < 0) return true;
       if (error === Errno.ENODEV) return false;
       // ENOENT: the request was interrupted before it could be read.
       if (error !== Errno.EINTR && error !== Errno.ENOENT && error !== Errno.EAGAIN) {
@@ -46,9 +45,8 @@ export class Connection {
 
   /** Sends `length` bytes, a complete reply or notification. ENOENT means nobody waits for it any more. */
   send(address: number, length: number): void {
-    if (write(this.fd, address, length) === length) return;
-    const error = errno();
-    if (error !== Errno.ENOENT && error !== Errno.ENODEV) {
+    const error = -write(this.fd, address, length);
+    if (error > 0 && error !== Errno.ENOENT && error !== Errno.ENODEV) {
       throw new Error(`the kernel refused a FUSE reply with errno ${error}`);
     }
   }
@@ -69,8 +67,7 @@ export class Connection {
     this.backing.setI32(BackingMap.fd, fd);
     this.backing.setU32(BackingMap.flags, 0);
     this.backing.setU64(BackingMap.padding, 0);
-    const id = ioctl(this.fd, FUSE_DEV_IOC_BACKING_OPEN, this.backing.address);
-    return id < 0 ? -errno() : id;
+    return ioctl(this.fd, FUSE_DEV_IOC_BACKING_OPEN, this.backing.address);
   }
 
   closeBacking(id: number): void {

@@ -1,8 +1,12 @@
-import { bind, functionAddress } from './libc.js';
+import { functionAddress, systemCall } from './libc.js';
 import { NativeBuffer } from './native-buffer.js';
 
-const sigaction = bind('int sigaction(int signal, uintptr_t action, uintptr_t old)');
-const setitimer = bind('int setitimer(int which, uintptr_t value, uintptr_t old)');
+const sigaction = systemCall<[signal: number, action: number, old: number]>(
+  'int sigaction(int signal, uintptr_t action, uintptr_t old)',
+);
+const setitimer = systemCall<[which: number, value: number, old: number]>(
+  'int setitimer(int which, uintptr_t value, uintptr_t old)',
+);
 
 const SIGALRM = 14;
 const ITIMER_REAL = 0;

@@ -1,19 +1,26 @@
-import { bind } from './libc.js';
+import { systemCall } from './libc.js';
 
-/** File descriptor calls for hot or unusual paths; for the rest there is node:fs. All return -1 on failure, see errno(). */
-export const read = bind('int64_t read(int fd, uintptr_t buffer, size_t count)');
-export const write = bind('int64_t write(int fd, uintptr_t buffer, size_t count)');
-export const open = bind('int open(const char *path, int flags, unsigned int mode)');
-export const close = bind('int close(int fd)');
-export const ioctl = bind('int ioctl(int fd, unsigned long request, uintptr_t argument)');
-export const fcntl = bind('int fcntl(int fd, int command, unsigned long argument)');
-export const statx = bind('int statx(int dirfd, const char *path, int flags, unsigned int mask, uintptr_t buffer)') as (
-  dirfd: number,
-  path: string,
-  flags: number,
-  mask: number,
-  buffer: number,
-) => number;
+/** File descriptor calls for hot or unusual paths; for the rest there is node:fs. */
+export const read = systemCall<[fd: number, buffer: number, count: number]>(
+  'int64_t read(int fd, uintptr_t buffer, size_t count)',
+);
+export const write = systemCall<[fd: number, buffer: number, count: number]>(
+  'int64_t write(int fd, uintptr_t buffer, size_t count)',
+);
+export const open = systemCall<[path: string, flags: number, mode: number]>(
+  'int open(const char *path, int flags, unsigned int mode)',
+);
+export const close = systemCall<[fd: number]>('int close(int fd)');
+export const ioctl = systemCall<[fd: number, request: number, argument: number]>(
+  'int ioctl(int fd, unsigned long request, uintptr_t argument)',
+);
+export const fcntl = systemCall<[fd: number, command: number, argument: number]>(
+  'int fcntl(int fd, int command, unsigned long argument)',
+);
+/** `buffer` takes a `struct statx` (see Statx). */
+export const statx = systemCall<[dirfd: number, path: string, flags: number, mask: number, buffer: number]>(
+  'int statx(int dirfd, const char *path, int flags, unsigned int mask, uintptr_t buffer)',
+);
 
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;

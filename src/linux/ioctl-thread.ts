@@ -1,10 +1,10 @@
-import { bind, functionAddress } from './libc.js';
+import { cFunction, functionAddress } from './libc.js';
 import { NativeBuffer } from './native-buffer.js';
 
-const pthreadCreate = bind(
+const pthreadCreate = cFunction<[thread: number, attributes: number, start: number, argument: number]>(
   'int pthread_create(uintptr_t thread, uintptr_t attributes, uintptr_t start, uintptr_t argument)',
 );
-const pthreadJoin = bind('int pthread_join(uintptr_t thread, uintptr_t result)');
+const pthreadJoin = cFunction<[thread: number, result: number]>('int pthread_join(uintptr_t thread, uintptr_t result)');
 
 /** isatty(3) takes a descriptor, as a thread takes its argument, and makes exactly one ioctl on it. */
 const START = functionAddress('isatty');

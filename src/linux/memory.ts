@@ -1,19 +1,25 @@
 import { close, fcntl } from './file.js';
-import { addressOf, bind } from './libc.js';
+import { addressOf, systemCall } from './libc.js';
 import { IOVEC_SIZE, NativeBuffer } from './native-buffer.js';
 
-const memfdCreate = bind('int memfd_create(const char *name, unsigned int flags)');
-const ftruncate = bind('int ftruncate(int fd, int64_t length)');
-const mmap = bind('intptr_t mmap(uintptr_t address, size_t length, int prot, int flags, int fd, int64_t offset)');
-const munmap = bind('int munmap(uintptr_t address, size_t length)');
-const madvise = bind('int madvise(uintptr_t address, size_t length, int advice)');
+const memfdCreate = systemCall<[name: string, flags: number]>('int memfd_create(const char *name, unsigned int flags)');
+const ftruncate = systemCall<[fd: number, length: number]>('int ftruncate(int fd, int64_t length)');
+const mmap = systemCall<[address: number, length: number, prot: number, flags: number, fd: number, offset: number]>(
+  'intptr_t mmap(uintptr_t address, size_t length, int prot, int flags, int fd, int64_t offset)',
+);
+const munmap = systemCall<[address: number, length: number]>('int munmap(uintptr_t address, size_t length)');
+const madvise = systemCall<[address: number, length: number, advice: number]>(
+  'int madvise(uintptr_t address, size_t length, int advice)',
+);
 
-/** Copies from the memory of another process. Returns the number of bytes copied, less than asked for at a fault, or -1. */
-export const processVmReadv = bind(
+type VectorCopy = [pid: number, local: number, nLocal: number, remote: number, nRemote: number, flags: number];
+
+/** Copies from the memory of another process. Returns the number of bytes copied, less than asked for at a fault, or a negative errno. */
+export const processVmReadv = systemCall<VectorCopy>(
   'int64_t process_vm_readv(int pid, uintptr_t local, unsigned long nLocal, uintptr_t remote, unsigned long nRemote, unsigned long flags)',
 );
-/** Copies to the memory of another process. Returns the number of bytes copied, less than asked for at a fault, or -1. */
-export const processVmWritev = bind(
+/** Copies to the memory of another process. Returns the number of bytes copied, less than asked for at a fault, or a negative errno. */
+export const processVmWritev = systemCall<VectorCopy>(
   'int64_t process_vm_writev(int pid, uintptr_t local, unsigned long nLocal, uintptr_t remote, unsigned long nRemote, unsigned long flags)',
 );
 
@@ -50,21 +56,21 @@ export class SharedMemory {
     this.size = size;
   }
 
-  /** Returns undefined when the system is out of descriptors, mappings or memory. */
-  static create(name: string, size: number): SharedMemory | undefined {
+  /** A negative errno when the system is out of descriptors (EMFILE, ENFILE), mappings or memory (ENOMEM). */
+  static create(name: string, size: number): SharedMemory | number {
     const fd = memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0) return undefined;
-    const isSized = ftruncate(fd, size) === 0;
-    const isSealed = isSized && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW) === 0;
-    const memory = isSealed ? SharedMemory.map(fd, size) : undefined;
-    if (memory === undefined) close(fd);
+    if (fd < 0) return fd;
+    const sized = ftruncate(fd, size);
+    const sealed = sized < 0 ? sized : fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW);
+    const memory = sealed < 0 ? sealed : SharedMemory.map(fd, size);
+    if (typeof memory === 'number') close(fd);
     return memory;
   }
 
-  /** Maps what another process made, by its descriptor. */
-  static map(fd: number, size: number): SharedMemory | undefined {
+  /** Maps what another process made, by its descriptor, or a negative errno. */
+  static map(fd: number, size: number): SharedMemory | number {
     const address = mmap(0, size, PROT_READ_WRITE, MAP_SHARED, fd, 0);
-    return address === -1 ? undefined : new SharedMemory(fd, address, size);
+    return address < 0 ? address : new SharedMemory(fd, address, size);
   }
 
   closeFd(): void {

@@ -1,26 +1,18 @@
 import { readFileSync } from 'node:fs';
-import { bind, errno } from './libc.js';
+import { systemCall } from './libc.js';
 
-const mountCall = bind(
+/** mount(2). Returns 0 or a negative errno. */
+export const mount = systemCall<[source: string, target: string, type: string, flags: number, data: string]>(
   'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
-) as unknown as (source: string, target: string, type: string, flags: number, data: string) => number;
-const umount2 = bind('int umount2(const char *target, int flags)') as unknown as (
-  target: string,
-  flags: number,
-) => number;
+);
+/** umount2(2). Returns 0 or a negative errno. */
+export const unmount = systemCall<[target: string, flags: number]>('int umount2(const char *target, int flags)');
 
 export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
 export const MS_NOEXEC = 8;
 export const MNT_FORCE = 1;
 export const MNT_DETACH = 2;
-
-/** mount(2). Returns 0 or an errno. */
-export const mount = (source: string, target: string, type: string, flags: number, data: string): number =>
-  mountCall(source, target, type, flags, data) === 0 ? 0 : errno();
-
-/** umount2(2). Returns 0 or an errno. */
-export const unmount = (target: string, flags: number): number => (umount2(target, flags) === 0 ? 0 : errno());
 
 export interface MountEntry {
   readonly deviceMajor: number;

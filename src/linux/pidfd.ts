@@ -1,7 +1,9 @@
 import { close } from './file.js';
-import { bind, errno } from './libc.js';
+import { systemCall } from './libc.js';
 
-const syscall = bind('long syscall(long number, long a, long b, long c)');
+const syscall = systemCall<[number: number, a: number, b: number, c: number]>(
+  'long syscall(long number, long a, long b, long c)',
+);
 
 // The same on every architecture.
 const SYS_PIDFD_OPEN = 434;
@@ -10,16 +12,10 @@ const SYS_PIDFD_GETFD = 438;
 const PIDFD_THREAD = 0o200;
 
 /** A descriptor that stands for thread `tid`, or a negative errno. */
-export function pidfdOpen(tid: number): number {
-  const fd = syscall(SYS_PIDFD_OPEN, tid, PIDFD_THREAD, 0);
-  return fd < 0 ? -errno() : fd;
-}
+export const pidfdOpen = (tid: number): number => syscall(SYS_PIDFD_OPEN, tid, PIDFD_THREAD, 0);
 
 /** Duplicates descriptor `fd` of the thread `pidfd` stands for, close-on-exec, or a negative errno. */
-export function pidfdGetfd(pidfd: number, fd: number): number {
-  const copy = syscall(SYS_PIDFD_GETFD, pidfd, fd, 0);
-  return copy < 0 ? -errno() : copy;
-}
+export const pidfdGetfd = (pidfd: number, fd: number): number => syscall(SYS_PIDFD_GETFD, pidfd, fd, 0);
 
 /** Duplicates one descriptor of thread `tid`, close-on-exec, or a negative errno. */
 export function copyDescriptor(tid: number, fd: number): number {

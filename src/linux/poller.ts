@@ -1,9 +1,11 @@
 import { close, read, write } from './file.js';
-import { bind, bindAsync } from './libc.js';
+import { blockingFunction, systemCall } from './libc.js';
 import { NativeBuffer } from './native-buffer.js';
 
-const poll = bindAsync('int poll(uintptr_t fds, unsigned long count, int timeout)');
-const eventfd = bind('int eventfd(unsigned int initial, int flags)');
+const poll = blockingFunction<[fds: number, count: number, timeout: number]>(
+  'int poll(uintptr_t fds, unsigned long count, int timeout)',
+);
+const eventfd = systemCall<[initial: number, flags: number]>('int eventfd(unsigned int initial, int flags)');
 
 const EFD_CLOEXEC = 0o2000000;
 const POLLIN = 0x1;

@@ -1,8 +1,12 @@
-import { bind } from './libc.js';
+import { systemCall } from './libc.js';
 
-/** ptrace(2), waitpid(2) and what their arguments are made of. They return -1 on failure, see errno(). */
-export const ptrace = bind('long ptrace(long request, long pid, uintptr_t address, uintptr_t data)');
-export const waitpid = bind('int waitpid(int pid, uintptr_t status, int options)');
+/** ptrace(2), waitpid(2) and what their arguments are made of. */
+export const ptrace = systemCall<[request: number, tid: number, address: number, data: number]>(
+  'long ptrace(long request, long pid, uintptr_t address, uintptr_t data)',
+);
+export const waitpid = systemCall<[pid: number, status: number, options: number]>(
+  'int waitpid(int pid, uintptr_t status, int options)',
+);
 
 export const PTRACE_SINGLESTEP = 9;
 export const PTRACE_GETREGS = 12;

@@ -1,9 +1,11 @@
 import { struct } from '../base/struct.js';
-import { bind, errno } from './libc.js';
+import { systemCall } from './libc.js';
 import { NativeBuffer } from './native-buffer.js';
 
 /** seccomp(2), seccomp_unotify(2) and what their arguments are made of. */
-const seccomp = bind('long syscall(long number, unsigned int operation, unsigned long flags, uintptr_t argument)');
+const seccomp = systemCall<[number: number, operation: number, flags: number, argument: number]>(
+  'long syscall(long number, unsigned int operation, unsigned long flags, uintptr_t argument)',
+);
 
 const SYS_SECCOMP = 317; // x86-64
 const SECCOMP_SET_MODE_FILTER = 1;
@@ -64,6 +66,5 @@ export function installFilter(instructions: readonly Instruction[]): number {
   program.setU16(SockFprog.len, instructions.length);
   program.setU64(SockFprog.filter, filter.address);
   const flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-  const listener = seccomp(SYS_SECCOMP, SECCOMP_SET_MODE_FILTER, flags, program.address);
-  return listener < 0 ? -errno() : listener;
+  return seccomp(SYS_SECCOMP, SECCOMP_SET_MODE_FILTER, flags, program.address);
 }

@@ -1,19 +1,31 @@
 import { struct } from '../base/struct.js';
 import { close } from './file.js';
-import { addressOf, bind, errno } from './libc.js';
+import { addressOf, systemCall } from './libc.js';
 import { NativeBuffer } from './native-buffer.js';
 
-const socket = bind('int socket(int domain, int type, int protocol)');
-const sendto = bind(
-  'int64_t sendto(int fd, uintptr_t buffer, size_t length, int flags, uintptr_t address, unsigned int addressLength)',
+const socket = systemCall<[domain: number, type: number, protocol: number]>(
+  'int socket(int domain, int type, int protocol)',
 );
+const sendto = systemCall<
+  [fd: number, buffer: number, length: number, flags: number, address: number, addressLength: number]
+>('int64_t sendto(int fd, uintptr_t buffer, size_t length, int flags, uintptr_t address, unsigned int addressLength)');
 
-const bindCall = bind('int bind(int fd, uintptr_t address, unsigned int addressLength)');
-const listen = bind('int listen(int fd, int backlog)');
-const accept4 = bind('int accept4(int fd, uintptr_t address, uintptr_t addressLength, int flags)');
-const recvmsg = bind('int64_t recvmsg(int fd, uintptr_t message, int flags)');
-export const sendmsg = bind('int64_t sendmsg(int fd, uintptr_t message, int flags)');
-const getsockopt = bind('int getsockopt(int fd, int level, int option, uintptr_t value, uintptr_t length)');
+const bind = systemCall<[fd: number, address: number, addressLength: number]>(
+  'int bind(int fd, uintptr_t address, unsigned int addressLength)',
+);
+const listen = systemCall<[fd: number, backlog: number]>('int listen(int fd, int backlog)');
+const accept4 = systemCall<[fd: number, address: number, addressLength: number, flags: number]>(
+  'int accept4(int fd, uintptr_t address, uintptr_t addressLength, int flags)',
+);
+const recvmsg = systemCall<[fd: number, message: number, flags: number]>(
+  'int64_t recvmsg(int fd, uintptr_t message, int flags)',
+);
+export const sendmsg = systemCall<[fd: number, message: number, flags: number]>(
+  'int64_t sendmsg(int fd, uintptr_t message, int flags)',
+);
+const getsockopt = systemCall<[fd: number, level: number, option: number, value: number, length: number]>(
+  'int getsockopt(int fd, int level, int option, uintptr_t value, uintptr_t length)',
+);
 
 export const AF_UNIX = 1;
 const SOCK_STREAM = 1;
@@ -78,18 +90,18 @@ const BACKLOG = 128;
 /** Makes a stream socket at a path, which only its owner can connect to. Returns it, or a negative errno. */
 export function listenAt(path: string): number {
   const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -errno();
+  if (fd < 0) return fd;
   const address = socketAddress(path);
   const mask = process.umask(PRIVATE);
-  const failed = bindCall(fd, addressOf(address), address.length) < 0 || listen(fd, BACKLOG) < 0;
-  const error = errno();
+  const bound = bind(fd, addressOf(address), address.length);
   process.umask(mask);
-  if (!failed) return fd;
+  const error = bound < 0 ? bound : listen(fd, BACKLOG);
+  if (error === 0) return fd;
   close(fd);
-  return -error;
+  return error;
 }
 
-/** The next connection to a listening socket, or -1. */
+/** The next connection to a listening socket, or a negative errno. */
 export const accept = (fd: number): number => accept4(fd, 0, 0, SOCK_CLOEXEC);
 
 const PART_SIZE = 65536;

@@ -107,7 +107,7 @@ function offeredFlags2(): number | string {
   try {
     const fuse = openSync('/dev/fuse', 'r+');
     try {
-      const error = mount('bus1fs', directory, 'fuse.bus1fs', 0, `fd=${fuse},rootmode=40755,user_id=0,group_id=0`);
+      const error = -mount('bus1fs', directory, 'fuse.bus1fs', 0, `fd=${fuse},rootmode=40755,user_id=0,group_id=0`);
       if (error !== 0) return `mounting failed with errno ${error}`;
       const request = new NativeBuffer(8192);
       readSync(fuse, request.u8);

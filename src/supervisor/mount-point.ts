@@ -73,7 +73,7 @@ export const servesDevice = (major: number, minor: number): boolean =>
 
 /**
  * Ends the connection, so that nobody waits any longer, then takes the mount away even where it is in use. Returns 0 or
- * an errno; that nothing was mounted is no error.
+ * a negative errno; that nothing was mounted is no error.
  */
 export function unmountAll(directory: string): number {
   const forced = unmount(directory, MNT_FORCE);

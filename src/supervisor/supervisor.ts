@@ -101,7 +101,7 @@ function start(
   const fuse = openFuse();
   try {
     const data = `fd=${fuse},rootmode=40755,user_id=0,group_id=0,allow_other,default_permissions`;
-    const error = mount('bus1fs', directory, FILE_SYSTEM_TYPE, MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
+    const error = -mount('bus1fs', directory, FILE_SYSTEM_TYPE, MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
     if (error === Errno.EPERM) throw new ExpectedError(NEEDS_ROOT);
     if (error !== 0) throw new ExpectedError(`mounting on ${directory} failed with errno ${error}; see: bus1fs doctor`);
     try {
