@@ -1,5 +1,5 @@
-import { Table } from './id-table.js';
-import type { Slice } from './pool.js';
+import { IdTable } from '../base/id-table.js';
+import type { Slice } from './slice.js';
 
 /** Free ranges of one size, and the place of that size among all sizes: a node of a treap. */
 class Bucket {
@@ -17,7 +17,7 @@ class Bucket {
 
 /** Free ranges by size: adding, removing and finding the best fit take logarithmic time however many there are. */
 export class FreeRanges {
-  private readonly buckets = new Table<Bucket>();
+  private readonly buckets = new IdTable<Bucket>();
   private root: Bucket | undefined;
 
   add(range: Slice): void {

@@ -1,4 +1,6 @@
+import type { MappableMemory } from '../device.js';
 import { FreeRanges } from './free-ranges.js';
+import { Slice } from './slice.js';
 
 /** Offsets and sizes in a pool are multiples of this. */
 const ALIGNMENT = 8;
@@ -24,31 +26,9 @@ export interface PoolMemory {
   discard(start: number, end: number): void;
 }
 
-/** A range of the pool: one message's slice, or free. Ranges form a list in order of their offset. */
-export class Slice {
-  offset: number;
-  size: number;
-  isFree = false;
-  /** Held by a queued message or a seed. */
-  isQueued = false;
-  /** Received or peeked and not yet released by the user. */
-  isExposed = false;
-  /** While free: pages from `offset` up to here may still be in memory. */
-  warmEnd = 0;
-  /** Its neighbours in the pool; and while it is free, others of the same size. */
-  previous: Slice | undefined;
-  next: Slice | undefined;
-  previousFree: Slice | undefined;
-  nextFree: Slice | undefined;
-
-  constructor(offset: number, size: number) {
-    this.offset = offset;
-    this.size = size;
-  }
-
-  get end(): number {
-    return this.offset + this.size;
-  }
+/** The same where a client maps it. */
+export interface MappedMemory extends PoolMemory, MappableMemory {
+  release(): void;
 }
 
 /**

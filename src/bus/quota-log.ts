@@ -1,9 +1,5 @@
 import type { Logger } from 'pino';
-import type { Refusal } from '../bus1/model/bus.js';
-import type { Peer } from '../bus1/model/peer.js';
-import type { Quotas } from './quota.js';
-
-type Resource = keyof Quotas;
+import type { QuotaHolder, Refusal, Resource } from './quota.js';
 
 const OPTIONS: Readonly<Record<Resource, string>> = {
   slices: '--max-slices',
@@ -14,10 +10,10 @@ const OPTIONS: Readonly<Record<Resource, string>> = {
 const WINDOW_MS = 10_000;
 const LINES_PER_WINDOW = 10;
 
-/** Tells the administrator of exceeded quotas: once per peer and resource, and only so often for all of them together. */
-export class QuotaLog {
+/** Tells the administrator of exceeded quotas: once per holder and resource, and only so often for all of them together. */
+export class QuotaLog<Holder extends QuotaHolder> {
   private readonly log: Logger;
-  private readonly reported = new WeakMap<Peer, Set<Resource>>();
+  private readonly reported = new WeakMap<Holder, Set<Resource>>();
   private windowStart = 0;
   private lines = 0;
   private suppressed = 0;
@@ -26,18 +22,18 @@ export class QuotaLog {
     this.log = log;
   }
 
-  /** `describe` names a peer for humans. */
-  report(refusal: Refusal, describe: (peer: Peer) => string): void {
-    const { peer, resource, amount, asker } = refusal;
-    const reported = this.reported.get(peer) ?? new Set();
+  /** `describe` names a holder for humans. */
+  report(refusal: Refusal<Holder>, describe: (holder: Holder) => string): void {
+    const { holder, resource, amount, asker } = refusal;
+    const reported = this.reported.get(holder) ?? new Set();
     if (reported.has(resource)) return;
-    this.reported.set(peer, reported.add(resource));
+    this.reported.set(holder, reported.add(resource));
     if (!this.mayWrite()) return;
     const { used, max, bound } = exceeded(refusal);
     const cure = bound === 'peer' ? 'PEER_RESET or ' : '';
     this.log.warn(
       { resource, bound, used, max, amount, suppressed: this.suppressed },
-      `quota exceeded: ${describe(asker)} asked for ${amount} more ${resource} of ${describe(peer)}, ` +
+      `quota exceeded: ${describe(asker)} asked for ${amount} more ${resource} of ${describe(holder)}, ` +
         `whose ${bound} has ${used} of ${max} in use; raise it with ${cure}${OPTIONS[resource]}`,
     );
     this.suppressed = 0;
@@ -59,13 +55,13 @@ export class QuotaLog {
 }
 
 /** Which bound it was: the peer's own limit, its user's, or the share that another user may take. */
-function exceeded({ peer, resource, amount }: Refusal): {
+function exceeded({ holder, resource, amount }: Refusal): {
   used: number;
   max: number;
   bound: 'peer' | 'user' | 'share';
 } {
-  const own = peer.quotas[resource];
-  const user = peer.user.quotas[resource];
+  const own = holder.quotas[resource];
+  const user = holder.user.quotas[resource];
   if (user.used + amount > user.max) return { used: user.used, max: user.max, bound: 'user' };
   return { used: own.used, max: own.max, bound: own.used + amount > own.max ? 'peer' : 'share' };
 }

@@ -15,6 +15,9 @@ export const DEFAULT_LIMITS: Limits = {
   inflightFds: 4096,
 };
 
+/** How much another user may hold of what is left of a resource, counting what it holds already. */
+export type Share = (left: number) => number;
+
 /** One resource of a peer, whose use counts for its user too, or of a user. */
 export class Quota {
   max: number;
@@ -23,12 +26,14 @@ export class Quota {
   private readonly uid: number;
   /** That user's quota, if this is a peer's. */
   private readonly parent: Quota | undefined;
+  private readonly share: Share;
   /** Use by senders of other users, by their uid. */
   private foreign: Map<number, number> | undefined;
 
-  constructor(max: number, uid: number, parent?: Quota) {
+  constructor(max: number, uid: number, share: Share, parent?: Quota) {
     this.max = max;
     this.uid = uid;
+    this.share = share;
     this.parent = parent;
   }
 
@@ -43,14 +48,14 @@ export class Quota {
     this.parent?.charge(amount);
   }
 
-  /** fits() for what a sender takes: another user may have at most half of what is left, counting what it holds already. */
+  /** fits() for what a sender takes: another user may have only its share. */
   fitsFrom(uid: number, amount: number): boolean {
     return this.fits(amount) && (uid === this.uid || amount === 0 || this.isFairShare(uid, amount));
   }
 
   private isFairShare(uid: number, amount: number): boolean {
     const held = this.foreign?.get(uid) ?? 0;
-    const isFair = held + amount <= (this.max - this.used + held) / 2;
+    const isFair = held + amount <= this.share(this.max - this.used + held);
     return isFair && (this.parent === undefined || this.parent.isFairShare(uid, amount));
   }
 
@@ -77,11 +82,21 @@ export class Quotas {
   readonly inflightFds: Quota;
 
   /** Those of a user, or of one of its peers if the user's are given. */
-  constructor(limits: Limits, uid: number, parent?: Quotas) {
-    this.slices = new Quota(limits.slices, uid, parent?.slices);
-    this.handles = new Quota(limits.handles, uid, parent?.handles);
-    this.inflightBytes = new Quota(limits.inflightBytes, uid, parent?.inflightBytes);
-    this.inflightFds = new Quota(limits.inflightFds, uid, parent?.inflightFds);
+  constructor(limits: Limits, uid: number, share: Share, parent?: Quotas) {
+    this.slices = new Quota(limits.slices, uid, share, parent?.slices);
+    this.handles = new Quota(limits.handles, uid, share, parent?.handles);
+    this.inflightBytes = new Quota(limits.inflightBytes, uid, share, parent?.inflightBytes);
+    this.inflightFds = new Quota(limits.inflightFds, uid, share, parent?.inflightFds);
+  }
+
+  /** What is in use of each. */
+  used(): Limits {
+    return {
+      slices: this.slices.used,
+      handles: this.handles.used,
+      inflightBytes: this.inflightBytes.used,
+      inflightFds: this.inflightFds.used,
+    };
   }
 }
 
@@ -91,10 +106,35 @@ export class User {
   readonly limits: Limits;
   readonly quotas: Quotas;
   peers = 0;
+  private readonly share: Share;
 
-  constructor(uid: number, limits: Limits) {
+  constructor(uid: number, limits: Limits, share: Share) {
     this.uid = uid;
     this.limits = limits;
-    this.quotas = new Quotas(limits, uid);
+    this.share = share;
+    this.quotas = new Quotas(limits, uid, share);
   }
+
+  /** The quotas of one more peer, with the same limits. */
+  quotasOfPeer(): Quotas {
+    return new Quotas(this.limits, this.uid, this.share, this.quotas);
+  }
+}
+
+export type Resource = keyof Limits;
+
+/** Whoever has quotas of its own, beside those of its user. */
+export interface QuotaHolder {
+  readonly quotas: Quotas;
+  readonly user: User;
+}
+
+/** A call that failed because of a quota. */
+export interface Refusal<Holder extends QuotaHolder = QuotaHolder> {
+  /** Whose quota it is. */
+  readonly holder: Holder;
+  readonly resource: Resource;
+  readonly amount: number;
+  /** Whose call it was. */
+  readonly asker: Holder;
 }

@@ -1,68 +1,103 @@
 import type { Logger } from 'pino';
 import { Errno } from '../base/errno.js';
-import { POOL_SIZE, Pool } from '../bus/pool.js';
+import { type MappedMemory, POOL_SIZE, Pool } from '../bus/pool.js';
 import type { Limits } from '../bus/quota.js';
 import { QuotaLog } from '../bus/quota-log.js';
-import type { Caller } from '../caller/caller.js';
-import type { Device, OpenFile } from '../device.js';
-import { SharedMemory } from '../linux/memory.js';
-import { Bus1File } from './bus1-file.js';
+import type { Attributes, Caller, DeviceNode, OpenFile } from '../device.js';
+import { Bus1File, type FileContext, type Opener, SharedPool } from './bus1-file.js';
 import type { BusStatus, Counters } from './bus1-status.js';
+import { COMMANDS } from './commands.js';
 import { Bus } from './model/bus.js';
 import type { Peer } from './model/peer.js';
 
+const PAGE_SIZE = 4096;
+
 const EXHAUSTED =
-  'out of memory or of memory mappings, of which each peer takes one; the sysctl vm.max_map_count raises their number';
+  'out of descriptors, of memory or of memory mappings, of which each peer takes one; the sysctl vm.max_map_count raises their number';
 
 const STRANGER =
   'refused a second user of one inode, as a bind mount of the device file makes it; bind the directory of the mount instead ' +
   '(docker run -v /run/bus1:/run/bus1), in which every open has an inode of its own';
 
+export interface Bus1Options {
+  /** Of every user. */
+  readonly limits: Limits;
+  readonly attributes: Attributes;
+  /** Makes the memory of a pool, or says why there is none. */
+  readonly createMemory: (size: number) => MappedMemory | Errno;
+  readonly log: Logger;
+}
+
 /** The bus1 character device: all peers opened on it share one bus. */
-export class Bus1Device implements Device {
+export class Bus1Device implements DeviceNode {
+  readonly kind = 'device';
   /** The misc major and the minor a kernel module would be given. */
   readonly rdev = { major: 10, minor: 58 };
-  private readonly bus: Bus;
-
-  private readonly log: Logger;
-  private hasReportedExhaustion = false;
-  private hasReportedStranger = false;
+  readonly memorySize = Math.ceil(POOL_SIZE / PAGE_SIZE) * PAGE_SIZE;
+  readonly isVolatile = false;
+  private readonly options: Bus1Options;
+  private readonly context: FileContext;
   private readonly files = new Map<Peer, Bus1File>();
   private readonly counters: Counters = { opened: 0, ioctls: 0, failed: 0 };
+  private hasReportedExhaustion = false;
+  private hasReportedStranger = false;
 
-  /** `limits` are those of every user. */
-  constructor(limits: Limits, log: Logger) {
-    this.log = log;
-    const quotaLog = new QuotaLog(log);
-    this.bus = new Bus(limits);
-    this.bus.onRefusal = (refusal) => quotaLog.report(refusal, (peer) => this.describe(peer));
+  constructor(options: Bus1Options) {
+    this.options = options;
+    const quotaLog = new QuotaLog<Peer>(options.log);
+    const bus = new Bus(options.limits);
+    bus.onRefusal = (refusal) => quotaLog.report(refusal, (peer) => this.describe(peer));
+    this.context = {
+      bus,
+      commands: COMMANDS,
+      counters: this.counters,
+      onRelease: (file) => this.files.delete(file.peer),
+    };
   }
 
-  open(caller: Caller, sibling: OpenFile | undefined): OpenFile | Errno {
-    const pool = sibling instanceof Bus1File ? this.sharePool(sibling, caller.uid) : this.createPool();
-    if (typeof pool === 'number') return pool;
-    const opener = { uid: caller.uid, pid: caller.pid, command: caller.command, viewpoint: caller.viewpoint() };
-    const file = new Bus1File(this.bus, pool, opener, this.counters, () => this.files.delete(file.peer));
+  attributes(): Attributes {
+    return this.options.attributes;
+  }
+
+  open(caller: Caller, siblings: ReadonlySet<OpenFile>): OpenFile | Errno {
+    const identity = caller.identity();
+    if (typeof identity === 'number') return identity;
+    const viewpoint = caller.viewpoint();
+    if (typeof viewpoint === 'number') return viewpoint;
+    const pool = siblings.size > 0 ? this.sharePool(siblings, caller.uid) : this.createPool(caller.uid);
+    if (typeof pool === 'number') {
+      viewpoint.release();
+      return pool;
+    }
+    const opener: Opener = { credentials: identity.credentials, command: caller.command(), viewpoint };
+    const file = new Bus1File(this.context, pool, opener);
     this.files.set(file.peer, file);
     this.counters.opened++;
     return file;
   }
 
-  private createPool(): Pool<SharedMemory> | Errno {
-    const memory = SharedMemory.create('bus1-pool', POOL_SIZE);
-    if (typeof memory !== 'number') return new Pool(memory);
-    if (!this.hasReportedExhaustion) this.log.error(EXHAUSTED);
+  private createPool(uid: number): SharedPool | Errno {
+    const memory = this.options.createMemory(POOL_SIZE);
+    if (typeof memory !== 'number') return new SharedPool(new Pool(memory), uid);
+    if (!this.hasReportedExhaustion) this.options.log.error(EXHAUSTED);
     this.hasReportedExhaustion = true;
-    return Errno.ENOMEM;
+    return memory;
   }
 
-  /** All opens of one inode map the same memory, so what one of them receives the others can read: only the same user may. */
-  private sharePool({ pool, uid: owner }: Bus1File, uid: number): Pool<SharedMemory> | Errno {
-    if (uid === owner) {
-      pool.memory.retain();
+  /**
+   * All opens of one inode map the same memory, so what one of them receives the others can read: only the same user may. What
+   * root has opened and not used, as a virus scanner does on the way of each open, is given up in favour of who comes next.
+   */
+  private sharePool(siblings: ReadonlySet<OpenFile>, uid: number): SharedPool | Errno {
+    const files = [...siblings].filter((file) => file instanceof Bus1File);
+    const pool = files[0]?.pool;
+    if (pool === undefined) return Errno.EBUSY;
+    if (pool.owner === 0 && files.every((file) => !file.isUsed)) pool.owner = uid;
+    if (pool.owner === uid) {
+      pool.retain();
       return pool;
     }
-    if (!this.hasReportedStranger) this.log.warn({ uid, owner }, STRANGER);
+    if (!this.hasReportedStranger) this.options.log.warn({ uid, owner: pool.owner }, STRANGER);
     this.hasReportedStranger = true;
     return Errno.EBUSY;
   }

@@ -1,4 +1,5 @@
 import type { Limits } from '../bus/quota.js';
+import type { Opener } from './bus1-file.js';
 import type { Peer } from './model/peer.js';
 
 /** One peer as `bus1fs status` shows it. */
@@ -31,23 +32,18 @@ export interface BusStatus {
   readonly peers: readonly PeerStatus[];
 }
 
-export function peerStatus(peer: Peer, opener: { readonly pid: number; readonly command: string }): PeerStatus {
+export function peerStatus(peer: Peer, { credentials, command }: Opener): PeerStatus {
   const handles = [...peer.visibleHandles()];
   return {
     id: peer.serial,
-    pid: opener.pid,
-    command: opener.command,
+    pid: credentials.pid,
+    command,
     uid: peer.user.uid,
     connected: peer.isConnected,
     nodes: handles.filter((handle) => handle.isOwner).length,
     handles: handles.length,
-    queued: peer.queue.length,
-    poolBytes: peer.poolBytes,
-    used: {
-      slices: peer.quotas.slices.used,
-      handles: peer.quotas.handles.used,
-      inflightBytes: peer.quotas.inflightBytes.used,
-      inflightFds: peer.quotas.inflightFds.used,
-    },
+    queued: peer.inbox.length,
+    poolBytes: peer.slices.bytes,
+    used: peer.quotas.used(),
   };
 }

@@ -1,15 +1,16 @@
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
-import { align8 } from '../bus/pool.js';
-import { type Caller, USER_SPACE_END } from '../caller/caller.js';
-import type { TakenFiles } from '../caller/taken-files.js';
+import type { Caller, HeldFiles, Identity, MemoryRange } from '../device.js';
 import { BUS1_FD_MAX, BUS1_VEC_MAX, onlyFlags, readHandleId, Send, SendFlag } from './bus1-abi.js';
+import type { Bus1File } from './bus1-file.js';
 import type { Peer } from './model/peer.js';
 import { SendTransaction } from './model/send.js';
 
 const INT_MAX = 0x7fff_ffff;
 /** The kernel's MAX_RW_COUNT: INT_MAX rounded down to a page. */
 const MAX_PAYLOAD = 0x7fff_f000;
+/** The end of user space on x86-64 and arm64 with 47- and 48-bit addresses: no range a client names may reach past it. */
+const USER_SPACE_END = 0x7fff_ffff_f000;
 /** Of the upper half of a 64-bit integer. */
 const SIGN_BIT = 0x8000_0000;
 const IOVEC_SIZE = 16;
@@ -48,7 +49,7 @@ interface Arrays {
 }
 
 /** SEND. The order of the checks is the contract's, section 6. */
-export function send(sender: Peer, argument: Bytes, caller: Caller): Errno {
+export function send({ peer: sender }: Bus1File, argument: Bytes, caller: Caller): Errno {
   if (!onlyFlags(argument, Send.flags, SendFlag.CONTINUE | SendFlag.SEED)) return Errno.EINVAL;
   const flags = argument.u32(Send.flags);
   const call: SendCall = {
@@ -74,14 +75,16 @@ export function send(sender: Peer, argument: Bytes, caller: Caller): Errno {
   if (nBytes < 0) return -nBytes as Errno;
 
   const transaction = new SendTransaction(sender, nBytes, caller);
-  let error: Errno = Errno.EIO;
+  let origin: Identity | Errno = Errno.EIO;
   try {
-    error = prepare(transaction, call, arrays, nBytes);
+    const error = prepare(transaction, call, arrays, nBytes);
+    origin = error === Errno.OK ? caller.identity() : error;
   } finally {
-    if (error !== Errno.OK) transaction.abort();
+    if (typeof origin === 'number') transaction.abort();
   }
-  if (error === Errno.OK) transaction.commit(caller.identity());
-  return error;
+  if (typeof origin === 'number') return origin === Errno.ENFILE ? Errno.EDQUOT : origin;
+  transaction.commit(origin);
+  return Errno.OK;
 }
 
 /** Everything that may fail once the payload's size is known. */
@@ -99,21 +102,22 @@ function prepare(transaction: SendTransaction, call: SendCall, arrays: Arrays, n
   const results: Errno[] = [];
   const addressError = call.isSeed ? transaction.addressSeed() : addressAll(transaction, call, arrays, results);
   // A payload that cannot be read is the failure of the first destination, before any of a later one.
-  for (const { receiver, slice } of transaction.deliveries) {
-    caller.addTarget(receiver.pool.memory.address + slice.offset, nBytes);
-  }
-  if (!caller.gather(nBytes, call.nVecs)) return Errno.EFAULT;
-  for (const { receiver, slice, secctx } of transaction.deliveries) {
-    if (secctx !== undefined && !receiver.pool.memory.write(slice.end - align8(secctx.length), secctx))
-      return Errno.ENOMEM;
+  const targets = transaction.deliveries.map(
+    ({ receiver, slice }) => receiver.slices.pool.memory.address + slice.offset,
+  );
+  const copyError = caller.gather(nBytes, call.nVecs, targets);
+  if (copyError !== Errno.OK) return copyError;
+  for (const { receiver, slice, layout, secctx } of transaction.deliveries) {
+    if (secctx === undefined) continue;
+    if (!receiver.slices.pool.memory.write(slice.offset + layout.secctx, secctx)) return Errno.ENOMEM;
   }
   if (addressError !== Errno.OK) return addressError;
   const ownError = transaction.checkOwnNodes();
   if (ownError !== Errno.OK || !call.isTolerant) return ownError;
-  return writeErrors(call, results) ? Errno.OK : Errno.EFAULT;
+  return writeErrors(call, results);
 }
 
-function takeFiles({ caller, nFds }: SendCall, arrays: Arrays): TakenFiles | undefined | Errno {
+function takeFiles({ caller, nFds }: SendCall, arrays: Arrays): HeldFiles | undefined | Errno {
   if (nFds === 0) return undefined;
   const numbers = Array.from({ length: arrays.readableFds }, (_, i) => arrays.memory.i32(arrays.fds + i * INT_SIZE));
   const files = caller.takeFiles(numbers);
@@ -136,10 +140,10 @@ function addressAll(transaction: SendTransaction, call: SendCall, arrays: Arrays
 const isReceivers = (error: Errno): boolean =>
   error === Errno.ESHUTDOWN || error === Errno.EDQUOT || error === Errno.EXFULL;
 
-function writeErrors({ caller, ptrErrors }: SendCall, results: readonly Errno[]): boolean {
-  if (ptrErrors === 0) return true;
+function writeErrors({ caller, ptrErrors }: SendCall, results: readonly Errno[]): Errno {
+  if (ptrErrors === 0) return Errno.OK;
   const size = results.length * INT_SIZE;
-  const memory = caller.reserve(size);
+  const memory = caller.scratch(size);
   for (const [i, result] of results.entries()) memory.setI32(i * INT_SIZE, result);
   return caller.write(ptrErrors, size);
 }
@@ -152,19 +156,19 @@ function fetchArrays({ caller, nVecs, nHandles, nFds, nDestinations }: SendCall,
   const destinations = handles + nHandles * ID_SIZE;
   const fds = destinations + nDestinations * ID_SIZE;
   const end = fds + nFds * INT_SIZE;
-  const memory = caller.reserve(end);
-  const vecPointer = argument.u64(Send.ptr_vecs);
-  const handlePointer = argument.u64(Send.ptr_handles);
-  const destinationPointer = argument.u64(Send.ptr_destinations);
-  const fdPointer = argument.u64(Send.ptr_fds);
-  caller.addRange(vecPointer, vecSize);
-  caller.addRange(handlePointer, nHandles * ID_SIZE);
-  caller.addRange(destinationPointer, nDestinations * ID_SIZE);
-  caller.addRange(fdPointer, nFds * INT_SIZE);
-  const isComplete = caller.readRanges(vecsRead) === end - vecsRead;
-  const readable = (offset: number, pointer: number, size: number): number =>
-    isComplete ? size : caller.read(offset, pointer, size);
-  const hasVecs = readable(vecsRead, vecPointer, vecSize) === vecSize;
+  const memory = caller.scratch(end);
+  const vecRange: MemoryRange = { address: argument.u64(Send.ptr_vecs), length: vecSize };
+  const handleRange: MemoryRange = { address: argument.u64(Send.ptr_handles), length: nHandles * ID_SIZE };
+  const destinationRange: MemoryRange = {
+    address: argument.u64(Send.ptr_destinations),
+    length: nDestinations * ID_SIZE,
+  };
+  const fdRange: MemoryRange = { address: argument.u64(Send.ptr_fds), length: nFds * INT_SIZE };
+  const ranges = [vecRange, handleRange, destinationRange, fdRange];
+  const isComplete = caller.read(vecsRead, ranges) === end - vecsRead;
+  const readable = (offset: number, range: MemoryRange): number =>
+    isComplete ? range.length : caller.read(offset, [range]);
+  const hasVecs = readable(vecsRead, vecRange) === vecSize;
   if (caller.is32Bit && hasVecs) widenVecs(memory, vecsRead, nVecs);
   return {
     memory,
@@ -172,9 +176,9 @@ function fetchArrays({ caller, nVecs, nHandles, nFds, nDestinations }: SendCall,
     fds,
     destinations,
     hasVecs,
-    readableHandles: Math.floor(readable(handles, handlePointer, nHandles * ID_SIZE) / ID_SIZE),
-    readableFds: Math.floor(readable(fds, fdPointer, nFds * INT_SIZE) / INT_SIZE),
-    readableDestinations: Math.floor(readable(destinations, destinationPointer, nDestinations * ID_SIZE) / ID_SIZE),
+    readableHandles: Math.floor(readable(handles, handleRange) / ID_SIZE),
+    readableFds: Math.floor(readable(fds, fdRange) / INT_SIZE),
+    readableDestinations: Math.floor(readable(destinations, destinationRange) / ID_SIZE),
   };
 }
 

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { Errno } from '../base/errno.js';
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -29,9 +30,13 @@ export interface DescriptorTarget {
 const S_IRWXU = 0o700;
 const stat = new NativeBuffer(Statx.size);
 
-/** Looks at a descriptor of this process, without asking the file system, which may be ours. */
-export function inspect(fd: number): DescriptorTarget {
-  statx(fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_MODE, stat.address);
+/** Whether a negative errno says that this process, or the system, can have no more descriptors. */
+export const isExhausted = (error: number): boolean => error === -Errno.EMFILE || error === -Errno.ENFILE;
+
+/** Looks at a descriptor of this process, without asking the file system, which may be ours. EBADF if it cannot be done. */
+export function inspect(fd: number): DescriptorTarget | Errno {
+  const failed = statx(fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_MODE, stat.address) < 0;
+  if (failed) return Errno.EBADF;
   return {
     deviceMajor: stat.u32(Statx.devMajor),
     deviceMinor: stat.u32(Statx.devMinor),
@@ -44,16 +49,16 @@ export function inspect(fd: number): DescriptorTarget {
 export const isPath = (fd: number): boolean => (fcntl(fd, F_GETFL, 0) & O_PATH) !== 0;
 
 /**
- * Looks at descriptor `fd` of thread `tid` without opening what it refers to. Undefined if it is not open, or open with
- * O_PATH.
+ * Looks at descriptor `fd` of thread `tid` without opening what it refers to. EBADF if it is not open, or open with O_PATH;
+ * ENFILE if this process has no descriptor left to do that.
  */
-export function inspectDescriptor(tid: number, fd: number): DescriptorTarget | undefined {
+export function inspectDescriptor(tid: number, fd: number): DescriptorTarget | Errno {
   const path = `/proc/${tid}/fd/${fd}`;
   const target = open(path, O_PATH | O_CLOEXEC, 0);
-  if (target < 0) return undefined;
+  if (target < 0) return isExhausted(target) ? Errno.ENFILE : Errno.EBADF;
   const found = inspect(target);
   close(target);
-  return isPathDescriptor(tid, fd, path) ? undefined : found;
+  return isPathDescriptor(tid, fd, path) ? Errno.EBADF : found;
 }
 
 /** The mode of the /proc link tells how the descriptor was opened (proc(5)): no access at all for O_PATH, and rarely else. */

@@ -1,36 +1,30 @@
-import { closeSync, openSync, readSync } from 'node:fs';
-import { namespaceOf, OUR_USER_NAMESPACE, type Thread, threadOf } from './thread.js';
+import { readSync } from 'node:fs';
+import { Errno } from '../base/errno.js';
+import type { Identity as CallerIdentity, Viewpoint as CallerViewpoint, Credentials } from '../device.js';
+import { close, O_CLOEXEC, open } from '../linux/file.js';
+import { errnoOf, namespaceOf, OUR_USER_NAMESPACE, type Thread, threadOf } from './thread.js';
 
 /** What is seen of an id that a user namespace does not map. */
 const OVERFLOW_ID = 65534;
 const MAP_BUFFER = 64 * 1024; // at most 340 lines
 
-/** A process as somebody sees it. */
-export interface Credentials {
-  readonly uid: number;
-  readonly gid: number;
-  readonly pid: number;
-  readonly tid: number;
-}
-
 /** Who made a call, kept independent of what becomes of them. */
-export class Identity {
-  private readonly uid: number;
-  private readonly gid: number;
+export class Identity implements CallerIdentity {
+  readonly credentials: Credentials;
   private readonly thread: Thread;
 
   constructor(uid: number, gid: number, thread: Thread) {
-    this.uid = uid;
-    this.gid = gid;
+    this.credentials = { uid, gid, pid: thread.tgids[0] ?? 0, tid: thread.tids[0] ?? 0 };
     this.thread = thread;
   }
 
-  /** How the namespaces of a viewpoint see it: an unmapped uid or gid as 65534, an invisible process as 0. */
-  seenFrom({ pidNamespace, users, groups }: Viewpoint): Credentials {
+  seenFrom(viewpoint: CallerViewpoint): Credentials {
+    const { pidNamespace, users, groups } = viewpoint as Viewpoint;
+    const { uid, gid } = this.credentials;
     const level = this.thread.pidNamespaces[0] === pidNamespace ? 0 : this.thread.pidNamespaces.indexOf(pidNamespace);
     return {
-      uid: users?.inside(this.uid) ?? this.uid,
-      gid: groups?.inside(this.gid) ?? this.gid,
+      uid: users?.inside(uid) ?? uid,
+      gid: groups?.inside(gid) ?? gid,
       pid: this.thread.tgids[level] ?? 0,
       tid: this.thread.tids[level] ?? 0,
     };
@@ -38,17 +32,32 @@ export class Identity {
 }
 
 /** The namespaces of a thread, pinned: they stay what they were when it is gone. */
-export class Viewpoint {
+export class Viewpoint implements CallerViewpoint {
   readonly pidNamespace: string;
   /** Undefined in our own user namespace, where ids are what they are. */
   readonly users: IdMap | undefined;
   readonly groups: IdMap | undefined;
 
-  constructor(tid: number) {
-    this.pidNamespace = threadOf(tid).pidNamespaces.at(-1) ?? '';
-    if (namespaceOf(tid, 'user') === OUR_USER_NAMESPACE) return;
-    this.users = new IdMap(`/proc/${tid}/uid_map`);
-    this.groups = new IdMap(`/proc/${tid}/gid_map`);
+  private constructor(pidNamespace: string, users: IdMap | undefined, groups: IdMap | undefined) {
+    this.pidNamespace = pidNamespace;
+    this.users = users;
+    this.groups = groups;
+  }
+
+  /** That of thread `tid`, or why it cannot be told. */
+  static of(tid: number): Viewpoint | Errno {
+    const thread = threadOf(tid);
+    if (typeof thread === 'number') return thread;
+    const pidNamespace = thread.pidNamespaces.at(-1) ?? '';
+    const userNamespace = namespaceOf(tid, 'user');
+    if (userNamespace === undefined) return Errno.ENFILE;
+    if (userNamespace === OUR_USER_NAMESPACE) return new Viewpoint(pidNamespace, undefined, undefined);
+    const users = IdMap.open(`/proc/${tid}/uid_map`);
+    if (typeof users === 'number') return users;
+    const groups = IdMap.open(`/proc/${tid}/gid_map`);
+    if (typeof groups !== 'number') return new Viewpoint(pidNamespace, users, groups);
+    users.close();
+    return groups;
   }
 
   release(): void {
@@ -69,13 +78,14 @@ class IdMap {
   /** Pins the namespace; closed once the map is known. */
   private fd: number | undefined;
 
-  constructor(path: string) {
-    try {
-      this.fd = openSync(path, 'r');
-    } catch {
-      // the thread is gone: nothing is mapped
-    }
+  private constructor(fd: number) {
+    this.fd = fd;
     this.read();
+  }
+
+  static open(path: string): IdMap | Errno {
+    const fd = open(path, O_CLOEXEC, 0);
+    return fd < 0 ? errnoOf(fd) : new IdMap(fd);
   }
 
   /** What an id of our own user namespace is inside. */
@@ -86,7 +96,7 @@ class IdMap {
   }
 
   close(): void {
-    if (this.fd !== undefined) closeSync(this.fd);
+    if (this.fd !== undefined) close(this.fd);
     this.fd = undefined;
   }
 

@@ -41,9 +41,6 @@ const overwritten = new NativeBuffer(MAX_SIZE);
 const local = new NativeBuffer(IOVEC_SIZE);
 const remote = new NativeBuffer(IOVEC_SIZE);
 
-/** Why an attempt failed, to tell from the numbers of a success. */
-type Failure = { readonly error: Errno };
-
 /**
  * Installs descriptors of ours, close-on-exec and at the lowest free numbers, into the process of a thread that waits
  * for its ioctl to return. The program needs no part in it: its thread is made to receive them over a socket pair that
@@ -57,7 +54,7 @@ export function install(
   tid: number,
   files: readonly number[],
   answer: () => void,
-  complete: (numbers: readonly number[]) => void,
+  complete: (numbers: readonly number[]) => Errno,
 ): Errno {
   const tracee = Tracee.seize(tid);
   if (typeof tracee === 'number') return tracee;
@@ -65,11 +62,12 @@ export function install(
   try {
     tracee.hold();
     try {
+      if (tracee.outcome !== 0) return -tracee.outcome as Errno; // its argument could not be copied back
       const installation = new Installation(tracee, tid, files);
       const numbers = installation.run();
-      if ('error' in numbers) tracee.failWith(numbers.error);
-      else complete(numbers);
-      return 'error' in numbers ? numbers.error : Errno.OK;
+      const error = typeof numbers === 'number' ? numbers : complete(numbers);
+      if (error !== Errno.OK) tracee.failWith(error);
+      return error;
     } finally {
       tracee.release();
     }
@@ -96,11 +94,11 @@ class Installation {
     this.scratch = Math.floor((tracee.stackPointer - X64.redZone - this.scratchSize) / 16) * 16;
   }
 
-  run(): readonly number[] | Failure {
-    if (!this.isAtCallInstruction()) return { error: Errno.EOPNOTSUPP };
-    if (!this.transfer(processVmReadv, overwritten, this.scratchSize)) return { error: Errno.EFAULT };
+  run(): readonly number[] | Errno {
+    if (!this.isAtCallInstruction()) return Errno.EOPNOTSUPP;
+    if (!this.transfer(processVmReadv, overwritten, this.scratchSize)) return Errno.EFAULT;
     const first = this.attempt(Number.POSITIVE_INFINITY);
-    const result = 'error' in first && first.error === Errno.EMFILE ? this.attemptWithLiftedLimit() : first;
+    const result = first === Errno.EMFILE ? this.attemptWithLiftedLimit() : first;
     this.transfer(processVmWritev, overwritten, this.scratchSize);
     return result;
   }
@@ -109,13 +107,13 @@ class Installation {
    * The socket pair takes two numbers for a moment; a process close to its limit must not fail for that. Numbers that
    * would not have been within the limit are given up again.
    */
-  private attemptWithLiftedLimit(): readonly number[] | Failure {
+  private attemptWithLiftedLimit(): readonly number[] | Errno {
     const { tracee, scratch } = this;
     const isKnown = tracee.call(calls.prlimit64, 0, RLIMIT_NOFILE, 0, scratch) === 0;
-    if (!isKnown || !this.transfer(processVmReadv, theirs, Rlimit.size)) return { error: Errno.EMFILE };
+    if (!isKnown || !this.transfer(processVmReadv, theirs, Rlimit.size)) return Errno.EMFILE;
     const soft = theirs.u64(Rlimit.soft);
     const hard = theirs.u64(Rlimit.hard);
-    if (!this.setLimit(soft + 2, hard)) return { error: Errno.EMFILE };
+    if (!this.setLimit(soft + 2, hard)) return Errno.EMFILE;
     const result = this.attempt(soft);
     this.setLimit(soft, hard);
     return result;
@@ -130,7 +128,7 @@ class Installation {
     return this.tracee.call(calls.prlimit64, 0, RLIMIT_NOFILE, this.scratch, 0) === 0;
   }
 
-  private attempt(limit: number): readonly number[] | Failure {
+  private attempt(limit: number): readonly number[] | Errno {
     const made = this.tracee.call(
       calls.socketpair,
       AF_UNIX,
@@ -138,8 +136,8 @@ class Installation {
       0,
       this.scratch + Envelope.pair,
     );
-    if (made < 0) return { error: -made as Errno };
-    if (!this.transfer(processVmReadv, theirs, Envelope.control)) return { error: Errno.EFAULT };
+    if (made < 0) return -made as Errno;
+    if (!this.transfer(processVmReadv, theirs, Envelope.control)) return Errno.EFAULT;
     // The lower number is the lowest free one of all, and the first descriptor shall have it in the end.
     const [a, b] = [theirs.i32(Envelope.pair), theirs.i32(Envelope.pair + FD_SIZE)];
     const [low, high] = [Math.min(a, b), Math.max(a, b)];
@@ -147,7 +145,7 @@ class Installation {
     if (sender < 0) {
       this.close(high);
       this.close(low);
-      return { error: -sender as Errno };
+      return -sender as Errno;
     }
     try {
       this.close(high);
@@ -158,20 +156,20 @@ class Installation {
   }
 
   /** Receives all files through the socket at `low`, and then puts the first one there. */
-  private receiveInto(low: number, sender: number, limit: number): readonly number[] | Failure {
+  private receiveInto(low: number, sender: number, limit: number): readonly number[] | Errno {
     const [head, ...rest] = this.files as [number, ...number[]];
     const received = this.receiveAll(low, sender, [...rest, head]);
     const last = received.at(-1);
     if (received.length < this.files.length || last === undefined) {
       for (const fd of [...received, low]) this.close(fd);
-      return { error: Errno.EMFILE };
+      return Errno.EMFILE;
     }
     this.tracee.call(calls.dup3, last, low, O_CLOEXEC, 0);
     this.close(last);
     const numbers = [low, ...received.slice(0, -1)];
     if (numbers.every((fd) => fd < limit)) return numbers;
     for (const fd of numbers) this.close(fd);
-    return { error: Errno.EMFILE };
+    return Errno.EMFILE;
   }
 
   /** Sends files through the socket pair, in as many messages as they need, and receives them in the client. */

@@ -1,15 +1,16 @@
 import { Errno } from '../base/errno.js';
+import type { HeldFiles } from '../device.js';
 import { close } from '../linux/file.js';
 import { pidfdGetfd, pidfdOpen } from '../linux/pidfd.js';
 import { AF_UNIX, socketDomain } from '../linux/socket.js';
 import { closeElsewhere } from './closer.js';
-import { inspect, isPath } from './descriptor.js';
+import { inspect, isExhausted, isPath } from './descriptor.js';
 
 const S_IFMT = 0o170000;
 const S_IFSOCK = 0o140000;
 
 /** Descriptors taken from a client, kept open in this process until the last holder releases them. */
-export class TakenFiles {
+export class TakenFiles implements HeldFiles {
   readonly descriptors: readonly number[];
   private holders = 1;
 
@@ -42,7 +43,7 @@ export function takeFiles(
   isOurs: (deviceMajor: number, deviceMinor: number, inode: number) => boolean,
 ): TakenFiles | Errno {
   const pidfd = pidfdOpen(tid);
-  if (pidfd < 0) return Errno.EBADF;
+  if (pidfd < 0) return isExhausted(pidfd) ? Errno.EDQUOT : Errno.EBADF;
   const taken: number[] = [];
   const files = new TakenFiles(taken);
   let error: Errno = Errno.OK;
@@ -64,10 +65,14 @@ function takeOne(
 ): Errno {
   if (number < 0) return Errno.EBADF;
   const fd = pidfdGetfd(pidfd, number);
-  if (fd < 0) return fd === -Errno.EMFILE ? Errno.EDQUOT : Errno.EBADF;
+  if (fd < 0) return isExhausted(fd) ? Errno.EDQUOT : Errno.EBADF;
+  const found = isPath(fd) ? undefined : inspect(fd);
+  if (typeof found === 'object' && isOurs(found.deviceMajor, found.deviceMinor, found.inode)) {
+    close(fd); // at once, so that a close by the client right after the call is the last one
+    return Errno.EOPNOTSUPP;
+  }
   taken.push(fd);
-  if (isPath(fd)) return Errno.OK;
-  const { deviceMajor, deviceMinor, inode, mode } = inspect(fd);
-  if ((mode & S_IFMT) === S_IFSOCK && socketDomain(fd) === AF_UNIX) return Errno.EOPNOTSUPP;
-  return isOurs(deviceMajor, deviceMinor, inode) ? Errno.EOPNOTSUPP : Errno.OK;
+  if (found === undefined) return Errno.OK;
+  if (typeof found === 'number') return Errno.EBADF;
+  return (found.mode & S_IFMT) === S_IFSOCK && socketDomain(fd) === AF_UNIX ? Errno.EOPNOTSUPP : Errno.OK;
 }

@@ -1,6 +1,8 @@
-import { closeSync, openSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
+import { Errno } from '../base/errno.js';
 import { close, ioctl, O_CLOEXEC, open, read } from '../linux/file.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
+import { isExhausted } from './descriptor.js';
 
 /** ioctl on a namespace: a descriptor of its parent (ioctl_ns(2)). */
 const NS_GET_PARENT = 0xb702;
@@ -34,28 +36,34 @@ export function namespaceOf(tid: number | 'self', name: string): string | undefi
 export const OUR_PID_NAMESPACE = namespaceOf('self', 'pid') ?? '';
 export const OUR_USER_NAMESPACE = namespaceOf('self', 'user') ?? '';
 
-/** Who thread `tid` is. */
-export function threadOf(tid: number): Thread {
+/** What a system call's failure to look at a blocked thread means: ENFILE where this process has no descriptor left. */
+export const errnoOf = (failure: number): Errno => (isExhausted(failure) ? Errno.ENFILE : (-failure as Errno));
+
+/** Who thread `tid` is, or why that cannot be told. */
+export function threadOf(tid: number): Thread | Errno {
   const now = Date.now();
   const known = cache.get(tid);
   if (known !== undefined && Math.abs(now - known.readAt) < TRUST_MS) return known.thread;
   const thread = readThread(tid);
+  if (typeof thread === 'number') return thread;
   if (cache.size >= CACHE_LIMIT) cache.clear();
   cache.set(tid, { thread, readAt: now });
   return thread;
 }
 
-function readThread(tid: number): Thread {
+function readThread(tid: number): Thread | Errno {
   const status = readProc(tid, 'status');
+  if (typeof status === 'number') return status;
   const tids = ids(status, '\nNSpid:');
   const tgids = ids(status, '\nNStgid:');
-  return { tids, tgids, pidNamespaces: tids.length > 1 ? nestedNamespaces(tid, tids.length) : [OUR_PID_NAMESPACE] };
+  const pidNamespaces = tids.length > 1 ? nestedNamespaces(tid, tids.length) : [OUR_PID_NAMESPACE];
+  return typeof pidNamespaces === 'number' ? pidNamespaces : { tids, tgids, pidNamespaces };
 }
 
 /** The numbers on one line, which are separated by tabs. */
 function ids(status: string, field: string): readonly number[] {
   const start = status.indexOf(field);
-  if (start < 0) return [0];
+  if (start < 0) throw new Error(`no ${field} in /proc/TID/status`);
   const end = status.indexOf('\n', start + 1);
   return status
     .slice(start + field.length + 1, end)
@@ -64,19 +72,17 @@ function ids(status: string, field: string): readonly number[] {
 }
 
 /** The pid namespaces of a thread, ours first, its own last. */
-function nestedNamespaces(tid: number, depth: number): string[] {
+function nestedNamespaces(tid: number, depth: number): string[] | Errno {
   const found: string[] = [];
-  try {
-    for (let fd = openSync(`/proc/${tid}/ns/pid`, 'r'); fd >= 0; ) {
-      found.unshift(readlinkSync(`/proc/self/fd/${fd}`));
-      const parent = found.length < depth ? ioctl(fd, NS_GET_PARENT, 0) : -1;
-      closeSync(fd);
-      fd = parent;
-    }
-  } catch {
-    // it is gone, and nobody will see it
+  let fd = open(`/proc/${tid}/ns/pid`, O_CLOEXEC, 0);
+  while (fd >= 0) {
+    found.unshift(readlinkSync(`/proc/self/fd/${fd}`));
+    const parent = found.length < depth ? ioctl(fd, NS_GET_PARENT, 0) : 0;
+    close(fd);
+    if (found.length === depth) return found;
+    fd = parent;
   }
-  return found;
+  return errnoOf(fd);
 }
 
 /** Reads of /proc/TID/syscall until a thread that was seen on its way into the kernel has arrived there. */
@@ -86,35 +92,40 @@ const MAX_RETRIES = 1000;
 export function systemCallOf(tid: number): number {
   for (let attempt = 0; attempt < MAX_RETRIES; attempt++) {
     const text = readProc(tid, 'syscall');
-    if (text !== 'running\n') return Number.parseInt(text, 10);
+    if (text !== 'running\n') return typeof text === 'number' ? Number.NaN : Number.parseInt(text, 10);
   }
   return Number.NaN;
 }
 
 /** How many seccomp filters a thread is under. */
 export const seccompFiltersOf = (tid: number): number =>
-  Number(/^Seccomp_filters:\s*(\d+)$/m.exec(readProc(tid, 'status'))?.[1] ?? 0);
+  Number(/^Seccomp_filters:\s*(\d+)$/m.exec(`${readProc(tid, 'status')}`)?.[1] ?? 0);
 
 /** The name of a thread's command; empty if the thread is gone. */
-export const commandOf = (tid: number): string => readProc(tid, 'comm').trimEnd();
+export function commandOf(tid: number): string {
+  const text = readProc(tid, 'comm');
+  return typeof text === 'number' ? '' : text.trimEnd();
+}
 
-/** The security context of a thread, or undefined where no LSM gives one. */
-export function securityContextOf(tid: number): Buffer | undefined {
-  const text = readProc(tid, 'attr/current').replace(/[\0\n]+$/, '');
-  return text === '' ? undefined : Buffer.from(text, 'latin1');
+/** The security context of a thread, or undefined where no LSM gives one; an errno if that cannot be told. */
+export function securityContextOf(tid: number): Buffer | undefined | Errno {
+  const text = readProc(tid, 'attr/current');
+  if (typeof text === 'number') return text === Errno.ENFILE ? text : undefined; // without an LSM, EINVAL or ENOENT
+  const context = text.replace(/[\0\n]+$/, '');
+  return context === '' ? undefined : Buffer.from(context, 'latin1');
 }
 
 const text = new NativeBuffer(16 * 1024);
 const decoder = Buffer.from(text.u8.buffer);
 
 /**
- * The text of a file in /proc/TID; empty if it cannot be read. By three plain system calls, since this is where the slowest
+ * The text of a file in /proc/TID, or why it cannot be read. By three plain system calls, since this is where the slowest
  * calls of clients spend their time.
  */
-function readProc(tid: number, name: string): string {
+function readProc(tid: number, name: string): string | Errno {
   const fd = open(`/proc/${tid}/${name}`, O_CLOEXEC, 0);
-  if (fd < 0) return '';
+  if (fd < 0) return errnoOf(fd);
   const length = read(fd, text.address, text.size);
   close(fd);
-  return length <= 0 ? '' : decoder.toString('latin1', 0, length);
+  return length < 0 ? errnoOf(length) : decoder.toString('latin1', 0, length);
 }

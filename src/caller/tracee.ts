@@ -114,6 +114,11 @@ export class Tracee {
     return registers.i32(arch.result);
   }
 
+  /** What the ioctl is going to return to the program, a negative errno on failure. */
+  get outcome(): number {
+    return saved.i32(arch.result);
+  }
+
   /** Makes the ioctl fail after all. */
   failWith(error: Errno): void {
     saved.setAllOnes64(arch.result);
@@ -147,8 +152,13 @@ export class Tracee {
       const waited = waitpid(this.tid, statusBuffer.address, __WALL);
       if (waited === this.tid) return statusBuffer.i32(0);
       if (waited !== -Errno.EINTR) return this.gone();
-      if (performance.now() > this.deadline) tgkill(threadOf(this.tid).tgids[0] ?? 0, this.tid, SIGKILL);
+      if (performance.now() > this.deadline) this.kill();
     }
+  }
+
+  private kill(): void {
+    const thread = threadOf(this.tid);
+    if (typeof thread === 'object') tgkill(thread.tgids[0] ?? 0, this.tid, SIGKILL);
   }
 
   /** The thread is dying: waits until it has, so that it is no zombie of ours. */

@@ -59,8 +59,8 @@ function disconnect(listener: number): number | undefined {
     // If its thread has died, the copy may be from another one of the same id.
     const id = notification.address + SeccompNotif.id;
     if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, id) < 0) return undefined;
-    const { deviceMajor, deviceMinor } = inspect(copy);
-    if (!servesDevice(deviceMajor, deviceMinor)) return undefined;
+    const found = inspect(copy);
+    if (typeof found === 'number' || !servesDevice(found.deviceMajor, found.deviceMinor)) return undefined;
     return -ioctl(copy, Command.PEER_DISCONNECT, zero.address);
   } finally {
     close(copy);

@@ -1,4 +1,6 @@
 import type { LogOptions } from '../base/log.js';
+import type { Limits } from '../bus/quota.js';
+import type { Attributes } from '../device.js';
 
 /** The descriptor on which the device process finds /dev/fuse, mounted. */
 export const FUSE_FD = 3;
@@ -11,11 +13,11 @@ export const ALARM_FD = 5;
 export interface DeviceConfig {
   /** st_dev of the mount. */
   readonly deviceNumber: { readonly major: number; readonly minor: number };
-  readonly limits: {
-    readonly slices: number;
-    readonly handles: number;
-    readonly inflightBytes: number;
-    readonly inflightFds: number;
-  };
+  /** The first number for nodes and open files that no engine before has given out. */
+  readonly firstId: number;
+  /** Mode and owner of the device. */
+  readonly device: Attributes;
+  /** Of every user. */
+  readonly limits: Limits;
   readonly log: LogOptions;
 }

@@ -2,13 +2,18 @@ import { writeSync } from 'node:fs';
 import { createLogger } from '../base/log.js';
 import { VERSION } from '../base/version.js';
 import { Bus1Device } from '../bus1/bus1-device.js';
+import { BlockedCaller } from '../caller/blocked-caller.js';
+import { ClientMemory } from '../caller/client-memory.js';
+import { errnoOf, systemCallOf } from '../caller/thread.js';
 import { Connection } from '../fuse/connection.js';
 import { Session } from '../fuse/session.js';
-import type { Tree, TreeEntry } from '../fuse/tree.js';
+import { SharedMemory } from '../linux/memory.js';
 import { PR_SET_PDEATHSIG, prctl } from '../linux/process.js';
+import { pathQueries } from '../linux/syscalls.js';
 import type { DaemonStatus } from './daemon-status.js';
 import { ALARM_FD, type DeviceConfig, FUSE_FD, HEARTBEAT_FD } from './engine-config.js';
 import { Heartbeat } from './heartbeat.js';
+import { Directory, Text } from './nodes.js';
 
 /*
  * The device process: one blocking loop on its main thread, ended by the unmount. It must never touch the mount it
@@ -23,27 +28,37 @@ prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 
 const log = createLogger('bus1fs-device', config.log);
 const startedAt = Date.now();
-const bus1 = new Bus1Device(config.limits, log);
-
-const status = {
-  content: (): string => {
-    const report: DaemonStatus = {
-      version: VERSION,
-      pid: process.ppid,
-      devicePid: process.pid,
-      uptimeSeconds: Math.round((Date.now() - startedAt) / 1000),
-      memoryBytes: process.memoryUsage.rss(),
-      bus1: bus1.status(),
-    };
-    return `${JSON.stringify(report)}\n`;
+const bus1 = new Bus1Device({
+  limits: config.limits,
+  attributes: config.device,
+  createMemory: (size) => {
+    const memory = SharedMemory.create('bus1-pool', size);
+    return typeof memory === 'number' ? errnoOf(memory) : memory;
   },
-};
+  log,
+});
 
-const tree: Tree = new Map<string, TreeEntry>([
-  ['bus1', bus1],
-  ['status', status],
-]);
+const status = new Text(() => {
+  const report: DaemonStatus = {
+    version: VERSION,
+    pid: process.ppid,
+    devicePid: process.pid,
+    uptimeSeconds: Math.round((Date.now() - startedAt) / 1000),
+    memoryBytes: process.memoryUsage.rss(),
+    bus1: bus1.status(),
+  };
+  return `${JSON.stringify(report)}\n`;
+});
+
 const heartbeat = Heartbeat.open(HEARTBEAT_FD);
 if (heartbeat === undefined) throw new Error('no heartbeat');
 heartbeat.onAlarm = () => writeSync(ALARM_FD, '!');
-new Session(new Connection(FUSE_FD), tree, { deviceNumber: config.deviceNumber, heartbeat, log }).run();
+const memory = new ClientMemory();
+new Session(new Connection(FUSE_FD), new Directory({ bus1, status }), {
+  deviceNumber: config.deviceNumber,
+  firstId: config.firstId,
+  pulse: heartbeat,
+  createCaller: (call) => new BlockedCaller(call, memory),
+  isPathQuery: ({ tid }) => pathQueries.has(systemCallOf(tid)),
+  log,
+}).run();

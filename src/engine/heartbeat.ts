@@ -1,4 +1,3 @@
-import koffi from 'koffi';
 import { SharedMemory } from '../linux/memory.js';
 
 /** Words of memory shared between a process that works and one that watches it. */
@@ -25,7 +24,7 @@ export class Heartbeat {
 
   private constructor(memory: SharedMemory) {
     this.fd = memory.fd;
-    this.words = new Uint32Array(koffi.view(memory.address, WORDS * 4));
+    this.words = memory.words(WORDS);
   }
 
   /** Undefined if the system is out of memory or descriptors. */

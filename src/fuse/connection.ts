@@ -1,5 +1,5 @@
 import { Errno } from '../base/errno.js';
-import { ioctl, read, write } from '../linux/file.js';
+import { F_GETFL, F_SETFL, fcntl, ioctl, O_NONBLOCK, read, write } from '../linux/file.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import {
   BackingMap,
@@ -19,9 +19,7 @@ export interface PollHandle {
 
 /** The kernel's end of the mount: requests in, replies and notifications out, one after the other. */
 export class Connection {
-  /** The request being handled. */
-  readonly request = new NativeBuffer(READ_BUFFER);
-  private readonly fd: number;
+  readonly fd: number;
   private readonly notification = new NativeBuffer(NotifyPollWakeupOut.sizeof);
   private readonly backing = new NativeBuffer(BackingMap.sizeof);
 
@@ -30,17 +28,27 @@ export class Connection {
     this.fd = fd;
   }
 
-  /** Waits for the next request and puts it into `buffer`. False when the file system was unmounted. */
-  receive(buffer: NativeBuffer = this.request): boolean {
+  /**
+   * Puts the next request into `buffer`, of READ_BUFFER bytes, and says so; waits for one unless the descriptor is in
+   * non-blocking mode, where there may be none.
+   */
+  receive(buffer: NativeBuffer): 'request' | 'none' | 'unmounted' {
     for (;;) {
-      const error = -read(this.fd, buffer.address, READ_BUFFER);
-      if (error < 0) return true;
-      if (error === Errno.ENODEV) return false;
+      const length = read(this.fd, buffer.address, READ_BUFFER);
+      if (length > 0) return 'request';
+      if (length === -Errno.EAGAIN) return 'none';
+      if (length === -Errno.ENODEV || length === 0) return 'unmounted';
       // ENOENT: the request was interrupted before it could be read.
-      if (error !== Errno.EINTR && error !== Errno.ENOENT && error !== Errno.EAGAIN) {
-        throw new Error(`reading /dev/fuse failed with errno ${error}`);
+      if (length !== -Errno.EINTR && length !== -Errno.ENOENT) {
+        throw new Error(`reading /dev/fuse failed with errno ${-length}`);
       }
     }
+  }
+
+  /** Whether receive() returns instead of waiting where there is no request. */
+  setNonBlocking(isNonBlocking: boolean): void {
+    const flags = fcntl(this.fd, F_GETFL, 0);
+    fcntl(this.fd, F_SETFL, isNonBlocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
   }
 
   /** Sends `length` bytes, a complete reply or notification. ENOENT means nobody waits for it any more. */
@@ -71,7 +79,7 @@ export class Connection {
   }
 
   closeBacking(id: number): void {
-    this.backing.setI32(0, id);
+    this.backing.setI32(BackingMap.fd, id);
     ioctl(this.fd, FUSE_DEV_IOC_BACKING_CLOSE, this.backing.address);
   }
 }

@@ -55,7 +55,31 @@ const OUT = OutHeader.sizeof;
 
 /** Request bodies; offsets count from the start of the request. */
 export const InitIn = struct({ major: 'u32', minor: 'u32', max_readahead: 'u32', flags: 'u32', flags2: 'u32' }, IN);
-export const SetattrIn = struct({ valid: 'u32', padding: 'u32', fh: 'u64', size: 'u64' }, IN);
+export const SetattrIn = struct(
+  {
+    valid: 'u32',
+    padding: 'u32',
+    fh: 'u64',
+    size: 'u64',
+    lock_owner: 'u64',
+    atime: 'u64',
+    mtime: 'u64',
+    ctime: 'u64',
+    atimensec: 'u32',
+    mtimensec: 'u32',
+    ctimensec: 'u32',
+    mode: 'u32',
+    unused4: 'u32',
+    uid: 'u32',
+    gid: 'u32',
+  },
+  IN,
+);
+export const ForgetIn = struct({ nlookup: 'u64' }, IN);
+export const BatchForgetIn = struct({ count: 'u32', dummy: 'u32' }, IN);
+/** `struct fuse_forget_one`, from its own start. */
+export const ForgetOne = struct({ nodeid: 'u64', nlookup: 'u64' });
+export const InterruptIn = struct({ unique: 'u64' }, IN);
 export const ReadIn = struct({ fh: 'u64', offset: 'u64', size: 'u32' }, IN);
 export const ReleaseIn = struct({ fh: 'u64' }, IN);
 export const IoctlIn = struct({ fh: 'u64', flags: 'u32', cmd: 'u32', arg: 'u64', in_size: 'u32', out_size: 'u32' }, IN);
@@ -120,8 +144,25 @@ export const PollOut = struct({ revents: 'u32', padding: 'u32' }, OUT);
 export const NotifyPollWakeupOut = struct({ kh: 'u64' }, OUT);
 /** `struct fuse_dirent` without its name, from its own start; each entry is padded to 8 bytes. */
 export const Dirent = struct({ ino: 'u64', off: 'u64', namelen: 'u32', type: 'u32' });
+/** `struct fuse_kstatfs`, without the spare fields at its end. */
+export const StatfsOut = struct(
+  {
+    blocks: 'u64',
+    bfree: 'u64',
+    bavail: 'u64',
+    files: 'u64',
+    ffree: 'u64',
+    bsize: 'u32',
+    namelen: 'u32',
+    frsize: 'u32',
+  },
+  OUT,
+);
 export const STATFS_OUT_SIZE = OUT + 80;
 
+export const FATTR_MODE = 1 << 0;
+export const FATTR_UID = 1 << 1;
+export const FATTR_GID = 1 << 2;
 export const FATTR_SIZE = 1 << 3;
 /** The setattr bits that only say when: atime, mtime, their "now" forms, ctime; and the file handle and lock owner that come along. */
 export const FATTR_TIMES = (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 9) | (1 << 10);

@@ -22,10 +22,12 @@ export const statx = systemCall<[dirfd: number, path: string, flags: number, mas
   'int statx(int dirfd, const char *path, int flags, unsigned int mask, uintptr_t buffer)',
 );
 
+export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
 
 export const F_GETFL = 3;
+export const F_SETFL = 4;
 
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;

@@ -1,3 +1,4 @@
+import koffi from 'koffi';
 import { close, fcntl } from './file.js';
 import { addressOf, systemCall } from './libc.js';
 import { IOVEC_SIZE, NativeBuffer } from './native-buffer.js';
@@ -39,7 +40,7 @@ const MAP_SHARED = 1;
 const MADV_REMOVE = 9;
 
 /**
- * Sparse shared memory, mapped here, until its last holder releases it, and, through `fd`, wherever else it is needed.
+ * Sparse shared memory, mapped here until it is released, and, through `fd`, wherever else it is needed.
  *
  * Its size is sealed: whoever gets hold of the descriptor cannot shrink it under this mapping.
  */
@@ -48,7 +49,6 @@ export class SharedMemory {
   readonly size: number;
   /** Open until closeFd(); the mapping does not need it. */
   readonly fd: number;
-  private holders = 1;
 
   private constructor(fd: number, address: number, size: number) {
     this.fd = fd;
@@ -95,11 +95,13 @@ export class SharedMemory {
     if (first < last) madvise(this.address + first, last - first, MADV_REMOVE);
   }
 
-  retain(): void {
-    this.holders++;
+  /** Its first 32-bit words, for values that both sides read and write. It must never be released. */
+  words(count: number): Uint32Array {
+    return new Uint32Array(koffi.view(this.address, count * 4));
   }
 
+  /** Takes the mapping away; what others have mapped stays. */
   release(): void {
-    if (--this.holders === 0) munmap(this.address, this.size);
+    munmap(this.address, this.size);
   }
 }

@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import { Errno } from '../base/errno.js';
 import { ExpectedError, messageOf } from '../base/expected-error.js';
 import { createLogger } from '../base/log.js';
+import type { Attributes } from '../device.js';
 import { ALARM_FD, type DeviceConfig } from '../engine/engine-config.js';
 import { Heartbeat } from '../engine/heartbeat.js';
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, mountAt } from '../linux/mount-table.js';
@@ -39,6 +40,9 @@ interface End {
   readonly why: string;
 }
 
+/** FUSE_ROOT_ID, which every mount begins with, is 1. */
+const FIRST_ID = 2;
+const DEVICE_ATTRIBUTES: Attributes = { mode: 0o666, uid: 0, gid: 0 };
 /** How long the device process may take to notice the unmount before it is killed. */
 const END_TIMEOUT_MS = 500;
 /**
@@ -106,7 +110,13 @@ function start(
     if (error !== 0) throw new ExpectedError(`mounting on ${directory} failed with errno ${error}; see: bus1fs doctor`);
     try {
       const { deviceMajor, deviceMinor } = findMount(directory);
-      const config: DeviceConfig = { deviceNumber: { major: deviceMajor, minor: deviceMinor }, limits, log };
+      const config: DeviceConfig = {
+        deviceNumber: { major: deviceMajor, minor: deviceMinor },
+        firstId: FIRST_ID,
+        device: DEVICE_ATTRIBUTES,
+        limits,
+        log,
+      };
       const args = [...process.execArgv, ...NODE_OPTIONS, DEVICE_PROCESS, JSON.stringify(config)];
       const child = spawn(process.execPath, args, {
         stdio: ['ignore', 'ignore', 'inherit', fuse, heartbeat.fd, 'pipe'],

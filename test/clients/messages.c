@@ -421,7 +421,7 @@ static void the_2019_header(void)
 	int a = peer_open(), b = peer_open();
 	__u64 handles[] = { give(b, 8, a), give(b, 16, a) };
 	EXPECT(command(b, number, &recv), -EAGAIN);
-	recv.flags = 4;
+	recv.flags = 8;
 	EXPECT(command(b, number, &recv), -EINVAL);
 	recv.flags = 0;
 	EXPECT(send_message(a, &(struct message){ .destinations = handles, .n_destinations = 2, .payload = "old", .size = 3 }), 0);

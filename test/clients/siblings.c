@@ -55,19 +55,47 @@ static void the_pool_outlives_who_made_it(void)
 	EXPECT_TEXT(c, 8, "and here");
 }
 
+static void become_user(void)
+{
+	CHECK(setresuid(4321, 4321, 4321) == 0);
+	CHECK(prctl(PR_SET_DUMPABLE, 1) == 0); /* so that it may look at its own descriptors */
+}
+
 static void other_users_are_kept_out(void)
 {
 	int a = peer_open();
+	EXPECT(send_text(a, 8, "used"), 0);
+	EXPECT_TEXT(a, 8, "used");
 	pid_t child = fork();
 	if (child == 0) {
-		CHECK(setresuid(4321, 4321, 4321) == 0);
-		CHECK(prctl(PR_SET_DUMPABLE, 1) == 0); /* so that it may look at its own descriptors */
+		become_user();
 		EXPECT(reopen(a), -EBUSY);
 		exit(0);
 	}
 	join(child);
 	EXPECT(send_text(a, 8, "undisturbed"), 0);
 	EXPECT_TEXT(a, 8, "undisturbed");
+}
+
+/* As a virus scanner does that looks at each file on its way to whoever opens it. */
+static void what_root_only_opened_gives_way(void)
+{
+	int a = peer_open();
+	pid_t child = fork();
+	if (child == 0) {
+		become_user();
+		int b = reopen(a);
+		CHECK(b >= 0);
+		EXPECT(send_text(b, 8, "mine"), 0);
+		EXPECT_TEXT(b, 8, "mine");
+		/* whose pool this user can read by now */
+		EXPECT(send_text(a, 8, "yours"), -EBUSY);
+		struct bus1_cmd_handle_transfer transfer = { .src_handle = 8, .dst_fd = a };
+		EXPECT(command(b, BUS1_CMD_HANDLE_TRANSFER, &transfer), -EBUSY);
+		exit(0);
+	}
+	join(child);
+	EXPECT(send_text(a, 8, "late"), -EBUSY);
 }
 
 static volatile bool stop;
@@ -133,4 +161,4 @@ static void a_close_after_it_is_the_last_one(void)
 }
 
 MAIN(CASE(each_is_a_peer), CASE(slices_are_disjoint_in_the_one_pool), CASE(the_pool_outlives_who_made_it),
-     CASE(other_users_are_kept_out), CASE(asked_for_under_load), CASE(a_close_after_it_is_the_last_one))
+     CASE(other_users_are_kept_out), CASE(what_root_only_opened_gives_way), CASE(asked_for_under_load), CASE(a_close_after_it_is_the_last_one))

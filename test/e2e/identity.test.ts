@@ -1,6 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { bus1fs, Daemon, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
+import { temporaryDirectory } from '../support/temporary.js';
 
 const program = compiler.compile('clients/identity.c', 'identity');
 const OVERFLOW = 65534;
@@ -36,6 +38,16 @@ async function converse(receiver: readonly string[], sender: readonly string[]) 
 }
 
 const PID_NS = ['unshare', '--pid', '--fork'];
+/** With a /proc that shows it, and mounts that the outside sees all the same. */
+const OWN_PROC = [
+  ...PID_NS,
+  '--mount',
+  '--propagation',
+  'unchanged',
+  'sh',
+  '-c',
+  'mount --make-private /proc && mount -t proc proc /proc && exec "$0" "$@"',
+];
 const asUser = (id: number): string[] => ['setpriv', `--reuid=${id}`, `--regid=${id}`, '--clear-groups'];
 const ENV = ['env'];
 
@@ -92,7 +104,12 @@ describe('credentials', () => {
 
 test('a caller that the daemon cannot see gets EPERM, and one line says why', async () => {
   // This daemon is in a pid namespace of its own, so its clients out here are not visible to it.
-  const contained = await Daemon.start(['--no-link'], [], PID_NS);
+  const shared = temporaryDirectory('shared');
+  await run('mount', ['--bind', '--make-shared', shared, shared]);
+  onTestFinished(async () => {
+    await run('umount', ['-l', shared]);
+  });
+  const contained = await Daemon.startAt(join(shared, 'm'), ['--no-link'], [], OWN_PROC);
   for (let i = 0; i < 2; i++)
     expect((await run(program, [contained.device, 'receive', 'true'])).stdout).toContain('EPERM');
   expect(contained.log.match(/run bus1fs in the pid namespace of the host/g)).toHaveLength(1);

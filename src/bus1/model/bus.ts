@@ -1,16 +1,9 @@
 import type { Pool } from '../../bus/pool.js';
-import { type Limits, type Quotas, User } from '../../bus/quota.js';
+import { type Limits, type Refusal, type Share, User } from '../../bus/quota.js';
 import { Peer } from './peer.js';
 
-/** A call that failed because of a quota. */
-export interface Refusal {
-  /** Whose quota it is. */
-  readonly peer: Peer;
-  readonly resource: keyof Quotas;
-  readonly amount: number;
-  /** Whose call it was. */
-  readonly asker: Peer;
-}
+/** Another user may have at most half of what is left. */
+const HALF: Share = (left) => left / 2;
 
 /**
  * One bus: all peers that can reach each other, and the order of everything that happens between them.
@@ -20,7 +13,7 @@ export interface Refusal {
  */
 export class Bus {
   /** Called for every call that fails because of a quota. */
-  onRefusal: ((refusal: Refusal) => void) | undefined;
+  onRefusal: ((refusal: Refusal<Peer>) => void) | undefined;
   private readonly users = new Map<number, User>();
   private readonly limits: Limits;
   private lastSequence = 0;
@@ -48,7 +41,7 @@ export class Bus {
   addPeer(uid: number, pool: Pool, wake: () => void): Peer {
     let user = this.users.get(uid);
     if (user === undefined) {
-      user = new User(uid, this.limits);
+      user = new User(uid, this.limits, HALF);
       this.users.set(uid, user);
     }
     user.peers++;

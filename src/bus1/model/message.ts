@@ -1,29 +1,21 @@
-import type { Slice } from '../../bus/pool.js';
+import type { Slice } from '../../bus/slice.js';
+import type { HeldFiles, Identity } from '../../device.js';
 import type { Handle } from './node.js';
+import type { SliceLayout } from './slice-layout.js';
 
 export const MessageType = { NONE: 0, DATA: 1, NODE_DESTROY: 2, NODE_RELEASE: 3 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 
-/** Who sent a message, at the time of SEND. The model only keeps it. */
-export type Sender = object;
-
-/** Open descriptors a message carries. The bus keeps them open until the message goes, whichever way. */
-export interface Files {
-  readonly count: number;
-  retain(): void;
-  release(): void;
-}
-
 /** What a DATA message carries. */
 export interface Cargo {
-  readonly sender: Sender;
+  /** Who sent it, at the time of SEND. */
+  readonly sender: Identity;
   readonly slice: Slice;
-  readonly nBytes: number;
-  /** Length of the sender's security context, where the receiver wanted it and there is one. */
-  readonly nSecctx: number;
+  /** Its security context is the sender's, where the receiver wanted it and there is one. */
+  readonly layout: SliceLayout;
   /** The receiver's handles, some of them not visible to it before it receives this message. */
   readonly handles: readonly Handle[];
-  readonly files: Files | undefined;
+  readonly files: HeldFiles | undefined;
   /** Whose share of the receiver's in-flight quotas it takes: the uid of the sending peer. */
   readonly senderUid: number;
 }

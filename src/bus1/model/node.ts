@@ -1,4 +1,4 @@
-import { Table } from '../../bus/id-table.js';
+import { IdTable } from '../../base/id-table.js';
 import type { HandleId } from './handle-id.js';
 import type { Message } from './message.js';
 import type { Peer } from './peer.js';
@@ -20,7 +20,7 @@ export class Node {
   seenBy = 0;
   private ownerHandle: Handle | undefined;
   /** By the serial number of their peer. */
-  private others: Table<Handle> | undefined;
+  private others: IdTable<Handle> | undefined;
 
   constructor(owner: Peer) {
     this.owner = owner;
@@ -47,7 +47,7 @@ export class Node {
     if (peer === this.owner) {
       this.ownerHandle = handle;
     } else {
-      this.others ??= new Table();
+      this.others ??= new IdTable();
       this.others.set(peer.serial, handle);
     }
     return handle;
@@ -78,7 +78,7 @@ export class Node {
 
   withdrawRelease(): void {
     if (this.releaseNotification === undefined) return;
-    this.owner.queue.remove(this.releaseNotification);
+    this.owner.inbox.withdraw(this.releaseNotification);
     this.releaseNotification = undefined;
   }
 }
@@ -144,7 +144,7 @@ export class Handle {
     this.node.forget(this);
     // Nothing can bring this handle back, so its notification can never be delivered.
     if (this.destroyNotification !== undefined) {
-      this.peer.queue.remove(this.destroyNotification);
+      this.peer.inbox.withdraw(this.destroyNotification);
       this.destroyNotification = undefined;
     }
   }

@@ -1,21 +1,25 @@
 import { Errno } from '../../base/errno.js';
-import { align8, POOL_SIZE, type Slice } from '../../bus/pool.js';
+import { POOL_SIZE } from '../../bus/pool.js';
+import type { Slice } from '../../bus/slice.js';
+import type { HeldFiles, Identity } from '../../device.js';
 import type { HandleId } from './handle-id.js';
-import { type Cargo, type Files, Message, MessageType, type Sender } from './message.js';
+import { type Cargo, Message, MessageType } from './message.js';
 import type { Handle, Node } from './node.js';
 import type { Peer } from './peer.js';
+import { type SliceLayout, sliceLayout } from './slice-layout.js';
 
 /** A receiver and the slice reserved there. Nothing of it can be seen before the transaction is committed. */
 export interface Delivery {
   readonly receiver: Peer;
   readonly slice: Slice;
+  readonly layout: SliceLayout;
   /** The sender's security context, if it is to be written to the slice. */
   readonly secctx: Uint8Array | undefined;
 }
 
 /** Where a message really comes from; asked only if a receiver wants to know. */
 export interface Origin {
-  securityContext(): Uint8Array | undefined;
+  securityContext(): Uint8Array | undefined | Errno;
 }
 
 interface ReservedDelivery extends Delivery {
@@ -24,22 +28,6 @@ interface ReservedDelivery extends Delivery {
 }
 
 const NO_HANDLES: readonly Handle[] = [];
-const FD_SIZE = 4;
-const HANDLE_ID_SIZE = 8;
-
-/** Where the parts of a slice lie, relative to its start. */
-export interface SliceLayout {
-  readonly handles: number;
-  readonly secctx: number;
-  readonly size: number;
-}
-
-/** Payload; handle ids and right after them descriptor numbers; security context; each part rounded up to 8, all at least 8. */
-export function sliceLayout(nBytes: number, nHandles: number, nFds: number, nSecctx: number): SliceLayout {
-  const handles = align8(nBytes);
-  const secctx = handles + nHandles * HANDLE_ID_SIZE + align8(nFds * FD_SIZE);
-  return { handles, secctx, size: Math.max(8, secctx + align8(nSecctx)) };
-}
 
 /**
  * A SEND in the making: first everything that may fail, which reserves but shows nothing, then commit() or abort().
@@ -55,9 +43,11 @@ export class SendTransaction {
   private readonly stamp: number;
   private readonly carried: Node[] = [];
   private readonly created: Handle[] = [];
-  private files: Files | undefined;
+  private files: HeldFiles | undefined;
+  /** Without a security context, which only some receivers get. */
+  private plainLayout: SliceLayout | undefined;
   private readonly origin: Origin;
-  private secctx: Uint8Array | undefined;
+  private secctx: Uint8Array | undefined | Errno;
   private hasReadSecctx = false;
 
   /** A message of `nBytes` payload from `sender`. */
@@ -78,7 +68,7 @@ export class SendTransaction {
   }
 
   /** Ends the list of what is carried: the handles so far and these descriptors, of which it takes over one reference. */
-  attach(files: Files | undefined): void {
+  attach(files: HeldFiles | undefined): void {
     this.files = files;
   }
 
@@ -103,7 +93,9 @@ export class SendTransaction {
     const nHandles = this.carried.length;
     const nFds = this.files?.count ?? 0;
     const secctx = receiver.wantsSecctx ? this.securityContext() : undefined;
-    const { size } = sliceLayout(this.nBytes, nHandles, nFds, secctx?.length ?? 0);
+    if (typeof secctx === 'number') return secctx;
+    const layout = this.layoutWith(secctx);
+    const { size } = layout;
     const isInFlight = node !== undefined;
     if (!receiver.quotas.slices.fits(1)) return receiver.refuse('slices', 1, sender);
     if (!receiver.quotas.handles.fits(nHandles)) return receiver.refuse('handles', nHandles, sender);
@@ -114,15 +106,22 @@ export class SendTransaction {
     if (isInFlight && !receiver.quotas.inflightFds.fitsFrom(sender.user.uid, nFds)) {
       return receiver.refuse('inflightFds', nFds, sender);
     }
-    const slice = receiver.allocateSlice(size);
+    const slice = receiver.slices.reserve(size);
     if (slice === undefined) return Errno.EXFULL;
     receiver.quotas.handles.charge(nHandles);
     if (isInFlight) receiver.chargeInFlight(sender.user.uid, size, nFds);
-    this.reserved.push({ receiver, slice, node, secctx });
+    this.reserved.push({ receiver, slice, layout, node, secctx });
     return Errno.OK;
   }
 
-  private securityContext(): Uint8Array | undefined {
+  private layoutWith(secctx: Uint8Array | undefined): SliceLayout {
+    const nFds = this.files?.count ?? 0;
+    if (secctx !== undefined) return sliceLayout(this.nBytes, this.carried.length, nFds, secctx.length);
+    this.plainLayout ??= sliceLayout(this.nBytes, this.carried.length, nFds, 0);
+    return this.plainLayout;
+  }
+
+  private securityContext(): Uint8Array | undefined | Errno {
     if (!this.hasReadSecctx) this.secctx = this.origin.securityContext();
     this.hasReadSecctx = true;
     return this.secctx;
@@ -135,23 +134,22 @@ export class SendTransaction {
   }
 
   /** Delivers, as one transaction. */
-  commit(sender: Sender): void {
+  commit(sender: Identity): void {
     const sequence = this.sender.bus.nextSequence();
     this.sender.quotas.handles.charge(this.created.length);
-    for (const { receiver, slice, node, secctx } of this.reserved) {
+    for (const { receiver, slice, layout, node } of this.reserved) {
       const handles = this.carried.length === 0 ? NO_HANDLES : this.carryTo(receiver);
       this.files?.retain();
       const cargo: Cargo = {
         sender,
         slice,
-        nBytes: this.nBytes,
-        nSecctx: secctx?.length ?? 0,
+        layout,
         handles,
         files: this.files,
         senderUid: this.sender.user.uid,
       };
-      if (node === undefined) receiver.setSeed(new Message(MessageType.DATA, sequence, undefined, cargo));
-      else receiver.enqueue(new Message(MessageType.DATA, sequence, node.handleOf(receiver), cargo));
+      if (node === undefined) receiver.inbox.setSeed(new Message(MessageType.DATA, sequence, undefined, cargo));
+      else receiver.inbox.enqueue(new Message(MessageType.DATA, sequence, node.handleOf(receiver), cargo));
     }
     this.files?.release();
   }
@@ -165,7 +163,7 @@ export class SendTransaction {
   /** Takes every reservation back. */
   abort(): void {
     for (const { receiver, slice, node } of this.reserved) {
-      receiver.cancelSlice(slice);
+      receiver.slices.dequeue(slice);
       receiver.quotas.handles.charge(-this.carried.length);
       if (node !== undefined) {
         receiver.chargeInFlight(this.sender.user.uid, -slice.size, -(this.files?.count ?? 0));

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { POOL_SIZE, Pool, type Slice } from '../../../src/bus/pool.js';
+import { POOL_SIZE, Pool } from '../../../src/bus/pool.js';
+import type { Slice } from '../../../src/bus/slice.js';
 
 const MIB = 1 << 20;
 

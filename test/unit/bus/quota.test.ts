@@ -2,10 +2,12 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Quota } from '../../../src/bus/quota.js';
 
+const half = (left: number): number => left / 2;
+
 describe('Quota', () => {
   test('bounds a peer by its own limit and by its user', () => {
-    const user = new Quota(10, 0);
-    const [a, b] = [new Quota(8, 0, user), new Quota(8, 0, user)];
+    const user = new Quota(10, 0, half);
+    const [a, b] = [new Quota(8, 0, half, user), new Quota(8, 0, half, user)];
     expect([a.fits(8), a.fits(9)]).toEqual([true, false]);
     a.charge(8);
     expect([a.fits(1), b.fits(2), b.fits(3)]).toEqual([false, true, false]);
@@ -14,14 +16,14 @@ describe('Quota', () => {
   });
 
   test('nothing more always fits, even below what is used', () => {
-    const quota = new Quota(5, 0);
+    const quota = new Quota(5, 0, half);
     quota.charge(5);
     quota.max = 1;
     expect([quota.fits(0), quota.fits(1), quota.fitsFrom(7, 0)]).toEqual([true, false, true]);
   });
 
   test('another user takes at most half of what is left, counting what it holds', () => {
-    const quota = new Quota(800, 0);
+    const quota = new Quota(800, 0, half);
     expect([quota.fitsFrom(1, 400), quota.fitsFrom(1, 401)]).toEqual([true, false]);
     quota.chargeFrom(1, 300);
     expect([quota.fitsFrom(1, 100), quota.fitsFrom(1, 101)]).toEqual([true, false]);
@@ -32,8 +34,8 @@ describe('Quota', () => {
     const step = fc.record({ uid: fc.integer({ min: 1, max: 4 }), amount: fc.integer({ min: 1, max: 300 }) });
     fc.assert(
       fc.property(fc.array(step), (steps) => {
-        const user = new Quota(1000, 0);
-        const quota = new Quota(900, 0, user);
+        const user = new Quota(1000, 0, half);
+        const quota = new Quota(900, 0, half, user);
         const taken = steps.filter(({ uid, amount }) => {
           if (!quota.fitsFrom(uid, amount)) return false;
           quota.chargeFrom(uid, amount);

@@ -1,16 +1,19 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Errno } from '../../../../src/base/errno.js';
-import { POOL_SIZE, Pool, type Slice } from '../../../../src/bus/pool.js';
+import { POOL_SIZE, Pool } from '../../../../src/bus/pool.js';
 import { DEFAULT_LIMITS, type Quotas } from '../../../../src/bus/quota.js';
+import type { Slice } from '../../../../src/bus/slice.js';
 import { Bus } from '../../../../src/bus1/model/bus.js';
 import type { HandleId } from '../../../../src/bus1/model/handle-id.js';
 import { MessageType } from '../../../../src/bus1/model/message.js';
 import type { Handle, Node } from '../../../../src/bus1/model/node.js';
 import type { Peer } from '../../../../src/bus1/model/peer.js';
 import { SendTransaction } from '../../../../src/bus1/model/send.js';
+import type { Identity } from '../../../../src/device.js';
 
-const SENDER = { uid: 0, gid: 0, pid: 1, tid: 1 };
+const CREDENTIALS = { uid: 0, gid: 0, pid: 1, tid: 1 };
+const SENDER: Identity = { credentials: CREDENTIALS, seenFrom: () => CREDENTIALS };
 const MEMORY = { address: 0, write: () => true, discard: () => {} };
 const OWN_IDS = [0, 8, 16, 24];
 
@@ -55,13 +58,13 @@ class World {
     peer: Peer,
     peek = false,
   ): 'empty' | 'quota' | { type: number; destination: HandleId | undefined; sequence: number } {
-    const message = peer.nextMessage();
+    const message = peer.inbox.next();
     if (message === undefined) return 'empty';
     const { type, destination, sequence } = message;
     if (peek) {
-      if (!peer.canPeek(message)) return 'quota';
-      peer.peek(message);
-    } else peer.take(message);
+      if (!peer.inbox.canPeek(message)) return 'quota';
+      peer.inbox.peek(message);
+    } else peer.inbox.take(message);
     return { type, destination: destination?.id, sequence };
   }
 }
@@ -145,7 +148,7 @@ describe('Bus', () => {
         world.receive(actor, true);
         break;
       case 'slice':
-        actor.releaseSlice(action.id - (action.id % 8));
+        actor.slices.release(action.id - (action.id % 8));
         break;
       case 'flush':
       case 'keep':
@@ -172,7 +175,7 @@ describe('Bus', () => {
         expect(handle.node.handleOf(each)).toBe(handle);
       }
       let last = 0;
-      for (let message = each.queue.head; message !== undefined; message = message.next) {
+      for (let message = each.inbox.head; message !== undefined; message = message.next) {
         expect(message.sequence).toBeGreaterThanOrEqual(last);
         last = message.sequence;
         if (message.destination?.isVisible && !message.isLate) deliverable++;
@@ -184,19 +187,19 @@ describe('Bus', () => {
         handleCharge += message.cargo.handles.length;
         for (const handle of message.cargo.handles) add(handle.node, 1);
       }
-      const seed = each.seed?.cargo;
+      const seed = each.inbox.seed?.cargo;
       if (seed !== undefined) {
         slices.add(seed.slice);
         handleCharge += seed.handles.length;
         for (const handle of seed.handles) add(handle.node, 1);
       }
-      for (const slice of each.exposedSlices()) slices.add(slice);
-      expect(each.queue.deliverable).toBe(deliverable);
-      expect(each.isReadable).toBe(deliverable > 0);
+      for (const slice of each.slices.exposedSlices()) slices.add(slice);
+      expect(each.inbox.deliverable).toBe(deliverable);
+      expect(each.inbox.isReadable).toBe(deliverable > 0);
       expect(each.quotas.handles.used).toBe(handleCharge);
       expect(each.quotas.inflightBytes.used).toBe(bytes);
       expect(each.quotas.slices.used).toBe(slices.size);
-      expect(each.poolBytes).toBe([...slices].reduce((sum, { size }) => sum + size, 0));
+      expect(each.slices.bytes).toBe([...slices].reduce((sum, { size }) => sum + size, 0));
       if (each.user.uid === 0) shared.push(...slices);
     }
     shared.sort((a, b) => a.offset - b.offset);
@@ -235,8 +238,8 @@ describe('Bus', () => {
             );
             expect(used).toEqual([0, 0, 0, 0]);
           }
-          expect(each.queue.length).toBe(0);
-          expect(each.poolBytes).toBe(0);
+          expect(each.inbox.length).toBe(0);
+          expect(each.slices.bytes).toBe(0);
         }
       }),
       { numRuns: 300 },
@@ -270,7 +273,7 @@ describe('Bus', () => {
               references.set(holder, held + 1);
               expected = false;
             }
-            expect(owner.isReadable).toBe(expected);
+            expect(owner.inbox.isReadable).toBe(expected);
             if (expected) {
               expect(world.receive(owner)).toMatchObject({ type: MessageType.NODE_RELEASE, destination: 8 });
               expect(world.receive(owner)).toBe('empty');
@@ -312,6 +315,6 @@ describe('Bus', () => {
     expect(world.send(a, [11], [16, 24], 4001)).toBe(Errno.EDQUOT);
     expect([a, b].map((each) => usedOf(each.quotas))).toEqual(before);
     expect(a.handle(16)).toBeUndefined();
-    expect(b.poolBytes).toBe(0);
+    expect(b.slices.bytes).toBe(0);
   });
 });

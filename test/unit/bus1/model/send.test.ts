@@ -3,8 +3,11 @@ import { Errno } from '../../../../src/base/errno.js';
 import { Pool } from '../../../../src/bus/pool.js';
 import { DEFAULT_LIMITS } from '../../../../src/bus/quota.js';
 import { Bus } from '../../../../src/bus1/model/bus.js';
-import { SendTransaction, sliceLayout } from '../../../../src/bus1/model/send.js';
+import { SendTransaction } from '../../../../src/bus1/model/send.js';
+import { sliceLayout } from '../../../../src/bus1/model/slice-layout.js';
 
+const CREDENTIALS = { uid: 0, gid: 0, pid: 1, tid: 1 };
+const SENDER = { credentials: CREDENTIALS, seenFrom: () => CREDENTIALS };
 const MEMORY = { address: 0, write: () => true, discard: () => {} };
 
 describe('sliceLayout', () => {
@@ -14,7 +17,7 @@ describe('sliceLayout', () => {
     [[5, 2, 1, 0], { handles: 8, secctx: 32, size: 32 }],
     [[5, 2, 3, 9], { handles: 8, secctx: 40, size: 56 }],
   ] as const)('%j', ([nBytes, nHandles, nFds, nSecctx], layout) => {
-    expect(sliceLayout(nBytes, nHandles, nFds, nSecctx)).toEqual(layout);
+    expect(sliceLayout(nBytes, nHandles, nFds, nSecctx)).toMatchObject(layout);
   });
 });
 
@@ -44,7 +47,7 @@ describe('SendTransaction', () => {
       [undefined, 8],
       [8, 16],
     ]);
-    transaction.commit({});
-    expect([a, b, c].map((peer) => peer.nextMessage()?.cargo?.nSecctx)).toEqual([8, 0, 8]);
+    transaction.commit(SENDER);
+    expect([a, b, c].map((peer) => peer.inbox.next()?.cargo?.layout.nSecctx)).toEqual([8, 0, 8]);
   });
 });

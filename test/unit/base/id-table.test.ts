@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Table } from '../../../src/bus/id-table.js';
+import { IdTable } from '../../../src/base/id-table.js';
 
-test('a Table is a Map of integers', () => {
+test('a IdTable is a Map of integers', () => {
   const key = fc.oneof(
     fc.nat({ max: 40 }),
     fc.nat({ max: 40 }).map((n) => n * 8),
@@ -13,7 +13,7 @@ test('a Table is a Map of integers', () => {
   const step = fc.record({ key, isSet: fc.boolean() });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 400 }), (steps) => {
-      const table = new Table<number>();
+      const table = new IdTable<number>();
       const map = new Map<number | bigint, number>();
       for (const [i, { key, isSet }] of steps.entries()) {
         if (isSet) {

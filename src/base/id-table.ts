@@ -10,7 +10,7 @@ const [SPREAD_LOW, SPREAD_HIGH] = [0, 0].map(() => Math.floor(Math.random() * TW
  * many others stay; and its hash function is known to everybody. Here nothing is left of what was deleted, and the values are in the
  * order they were added, but for the last one, which takes the place of one that is deleted.
  */
-export class Table<Value> {
+export class IdTable<Value> {
   private readonly keys: (number | bigint)[] = [];
   private readonly items: Value[] = [];
   /** Where to find the keys: one more than their index, or 0, at the first free place from their home on. */

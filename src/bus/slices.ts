@@ -1,0 +1,69 @@
+import { Errno } from '../base/errno.js';
+import { IdTable } from '../base/id-table.js';
+import type { Pool } from './pool.js';
+import type { Quota } from './quota.js';
+import type { Slice } from './slice.js';
+
+/** One receiver's slices of its pool: each is held by a message, by the user to whom it was exposed, or by both. */
+export class Slices {
+  readonly pool: Pool;
+  /** How many bytes are in slices. */
+  bytes = 0;
+  private readonly quota: Quota;
+  /** Those the user has received or peeked and not yet released, by offset. */
+  private readonly exposed = new IdTable<Slice>();
+
+  /** Each slice takes one of `quota`, until nobody holds it. */
+  constructor(pool: Pool, quota: Quota) {
+    this.pool = pool;
+    this.quota = quota;
+  }
+
+  exposedSlices(): Iterable<Slice> {
+    return this.exposed.values();
+  }
+
+  /** Reserves a slice for a message, or undefined when no free block is large enough. The quota was looked at before. */
+  reserve(size: number): Slice | undefined {
+    const slice = this.pool.allocate(size);
+    if (slice === undefined) return undefined;
+    slice.isQueued = true;
+    this.bytes += size;
+    this.quota.charge(1);
+    return slice;
+  }
+
+  /** The message that holds the slice is gone. */
+  dequeue(slice: Slice): void {
+    slice.isQueued = false;
+    this.freeIfUnused(slice);
+  }
+
+  /** Gives the user a hold on the slice, which it may have already. */
+  expose(slice: Slice): void {
+    slice.isExposed = true;
+    this.exposed.set(slice.offset, slice);
+  }
+
+  /** The user lets go the slice at `offset`; ENXIO if it holds none there. */
+  release(offset: number): Errno {
+    const slice = this.exposed.get(offset);
+    if (slice === undefined) return Errno.ENXIO;
+    this.exposed.delete(offset);
+    slice.isExposed = false;
+    this.freeIfUnused(slice);
+    return Errno.OK;
+  }
+
+  /** The user lets go all it holds. */
+  releaseAll(): void {
+    for (const { offset } of [...this.exposed.values()]) this.release(offset);
+  }
+
+  private freeIfUnused(slice: Slice): void {
+    if (slice.isQueued || slice.isExposed) return;
+    this.bytes -= slice.size;
+    this.pool.release(slice);
+    this.quota.charge(-1);
+  }
+}

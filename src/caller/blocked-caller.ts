@@ -1,0 +1,134 @@
+import type { Bytes } from '../base/bytes.js';
+import { Errno } from '../base/errno.js';
+import type { CallChannel, CallerSlot, HeldFiles, MemoryRange, OpenFile } from '../device.js';
+import { close } from '../linux/file.js';
+import { copyDescriptor } from '../linux/pidfd.js';
+import type { ClientMemory } from './client-memory.js';
+import { closeElsewhere } from './closer.js';
+import { inspect, inspectDescriptor, isExhausted, isPath } from './descriptor.js';
+import { Identity, Viewpoint } from './identity.js';
+import { install } from './install.js';
+import { TakenFiles, takeFiles } from './taken-files.js';
+import { commandOf, namespaceOf, OUR_PID_NAMESPACE, securityContextOf, systemCallOf, threadOf } from './thread.js';
+
+/**
+ * The thread that waits in the kernel for a call of its to be answered. Until then it cannot go away or be replaced by another
+ * one of the same id.
+ */
+export class BlockedCaller implements CallerSlot {
+  uid = 0;
+  gid = 0;
+  tid = 0;
+  is32Bit = false;
+  private readonly channel: CallChannel;
+  private readonly memory: ClientMemory;
+
+  constructor(channel: CallChannel, memory: ClientMemory) {
+    this.channel = channel;
+    this.memory = memory;
+  }
+
+  begin(uid: number, gid: number, tid: number, is32Bit: boolean): void {
+    this.uid = uid;
+    this.gid = gid;
+    this.tid = tid;
+    this.is32Bit = is32Bit;
+  }
+
+  // ---- who it is
+
+  identity(): Identity | Errno {
+    const thread = threadOf(this.tid);
+    return typeof thread === 'number' ? thread : new Identity(this.uid, this.gid, thread);
+  }
+
+  viewpoint(): Viewpoint | Errno {
+    return Viewpoint.of(this.tid);
+  }
+
+  securityContext(): Uint8Array | undefined | Errno {
+    return securityContextOf(this.tid);
+  }
+
+  command(): string {
+    return commandOf(this.tid);
+  }
+
+  /** The number of the system call it is in, or NaN if that cannot be told. */
+  systemCall(): number {
+    return systemCallOf(this.tid);
+  }
+
+  isInOurPidNamespace(): boolean {
+    return namespaceOf(this.tid, 'pid') === OUR_PID_NAMESPACE;
+  }
+
+  // ---- its memory
+
+  scratch(size: number): Bytes {
+    return this.memory.scratch(size);
+  }
+
+  read(offset: number, ranges: readonly MemoryRange[]): number {
+    return this.memory.read(this.tid, offset, ranges);
+  }
+
+  write(address: number, length: number): Errno {
+    return this.memory.write(this.tid, address, length);
+  }
+
+  gather(total: number, count: number, targets: readonly number[]): Errno {
+    return this.memory.gather(this.tid, total, count, targets);
+  }
+
+  // ---- its descriptors
+
+  openFile(fd: number): OpenFile | Errno {
+    const found = inspectDescriptor(this.tid, fd);
+    if (typeof found === 'number') return found;
+    const files = this.channel.filesOf(found.deviceMajor, found.deviceMinor, found.inode);
+    if (files === undefined) return Errno.EOPNOTSUPP;
+    const [file] = files;
+    return file !== undefined && files.size === 1 ? file : this.identify(fd);
+  }
+
+  /** Nothing tells from outside which of several opens of one inode a descriptor is; a copy of it can be asked. */
+  private identify(fd: number): OpenFile | Errno {
+    const copy = copyDescriptor(this.tid, fd);
+    if (copy < 0) return isExhausted(copy) ? Errno.ENFILE : Errno.EBADF;
+    // another thread may have put something else there meanwhile
+    const isOurs = this.isOurs(copy) && !isPath(copy);
+    const file = isOurs ? this.channel.identify(copy) : undefined;
+    // ours is closed at once, so that a close by the client right after the call is the last one
+    if (isOurs) close(copy);
+    else closeElsewhere(copy);
+    return isOurs ? (file ?? Errno.ENOMEM) : Errno.EBADF;
+  }
+
+  private isOurs(fd: number): boolean {
+    const found = inspect(fd);
+    return (
+      typeof found !== 'number' && this.channel.filesOf(found.deviceMajor, found.deviceMinor, found.inode) !== undefined
+    );
+  }
+
+  takeFiles(numbers: readonly number[]): TakenFiles | Errno {
+    return takeFiles(this.tid, numbers, (...inode) => this.channel.filesOf(...inode) !== undefined);
+  }
+
+  installFiles(files: HeldFiles, complete: (numbers: readonly number[]) => Errno): Errno {
+    if (this.is32Bit || !(files instanceof TakenFiles)) return Errno.EOPNOTSUPP;
+    const { channel } = this;
+    return install(
+      this.tid,
+      files.descriptors,
+      () => channel.answer(),
+      (numbers) => {
+        const error = complete(numbers);
+        channel.flush();
+        if (error !== Errno.OK) return error;
+        return this.memory.writeFrom(this.tid, channel.argumentAddress, channel.argumentTarget, channel.argumentSize);
+      },
+    );
+  }
+}

@@ -1,0 +1,133 @@
+import { Errno } from '../base/errno.js';
+import { Heap } from '../base/heap.js';
+import { IdTable } from '../base/id-table.js';
+import type { Pending, PendingEnd } from '../device.js';
+import { Epoll } from '../linux/epoll.js';
+import type { Call } from './call.js';
+import type { Connection } from './connection.js';
+import type { Outbox } from './outbox.js';
+
+interface Waiting {
+  readonly call: Call;
+  readonly pending: Pending;
+  isOver: boolean;
+}
+
+interface Deadline {
+  readonly at: bigint;
+  readonly waiting: Waiting;
+}
+
+const REQUEST = 0;
+const NS_PER_MS = 1_000_000n;
+
+/**
+ * The ioctls that are answered later, and what may end them before their time. Only while there are some, waiting for a
+ * request is more than reading it.
+ */
+export class PendingCalls {
+  private readonly connection: Connection;
+  private readonly outbox: Outbox;
+  /** By the number of their request. */
+  private readonly waiting = new IdTable<Waiting>();
+  private count = 0;
+  private readonly deadlines = new Heap<Deadline>((a, b) => a.at < b.at);
+  private epoll: Epoll | undefined;
+  private isNonBlocking = false;
+
+  constructor(connection: Connection, outbox: Outbox) {
+    this.connection = connection;
+    this.outbox = outbox;
+  }
+
+  /** Keeps a call until it is finished or has to end. */
+  add(call: Call, pending: Pending): void {
+    const waiting: Waiting = { call, pending, isOver: false };
+    call.detach();
+    pending.argument = call.argument;
+    pending.finish = (error) => this.finish(waiting, error);
+    this.waiting.set(call.unique, waiting);
+    this.count++;
+    if (pending.deadline !== undefined) this.deadlines.add({ at: pending.deadline, waiting });
+    if (pending.cancelFd !== undefined && this.descriptors().add(pending.cancelFd, call.unique) < 0) {
+      this.end(waiting, 'cancelled'); // always ready, as poll(2) has it for files of such a kind
+    }
+  }
+
+  /** A signal came for the thread whose request has this number; nothing to do if it was answered already. */
+  interrupt(unique: number): void {
+    const waiting = this.waiting.get(unique);
+    if (waiting !== undefined) this.end(waiting, 'interrupted');
+  }
+
+  private end(waiting: Waiting, why: PendingEnd): void {
+    if (!waiting.isOver) this.finish(waiting, waiting.pending.end(why));
+  }
+
+  private finish(waiting: Waiting, error: Errno): void {
+    if (waiting.isOver) throw new Error('a call was finished twice');
+    waiting.isOver = true;
+    const { call, pending } = waiting;
+    this.waiting.delete(call.unique);
+    this.count--;
+    if (pending.cancelFd !== undefined) this.epoll?.remove(pending.cancelFd);
+    this.outbox.answer(() => (error === Errno.OK ? call.answer() : call.fail(error)));
+  }
+
+  /** Waits, if any call does, until there may be a request to read, and ends the calls whose time is over meanwhile. */
+  awaitRequest(): void {
+    while (this.count > 0) {
+      this.setNonBlocking(true);
+      const ready = this.descriptors().wait(this.timeout());
+      for (const unique of ready) {
+        const waiting = unique === REQUEST ? undefined : this.waiting.get(unique);
+        if (waiting !== undefined) this.end(waiting, 'cancelled');
+      }
+      this.endOverdue();
+      this.outbox.flush();
+      if (ready.includes(REQUEST)) return;
+    }
+    this.makeBlocking();
+  }
+
+  /** Until the next deadline, in ms, rounded up; -1 without one. */
+  private timeout(): number {
+    for (let next = this.deadlines.least; next !== undefined; next = this.deadlines.least) {
+      if (!next.waiting.isOver) {
+        const left = next.at - process.hrtime.bigint();
+        return left <= 0n ? 0 : Math.min(2 ** 31 - 1, Number((left + NS_PER_MS - 1n) / NS_PER_MS));
+      }
+      this.deadlines.removeLeast();
+    }
+    return -1;
+  }
+
+  private endOverdue(): void {
+    if (this.deadlines.least === undefined) return;
+    const now = process.hrtime.bigint();
+    for (let next = this.deadlines.least; next !== undefined && next.at <= now; next = this.deadlines.least) {
+      this.deadlines.removeLeast();
+      this.end(next.waiting, 'timeout');
+    }
+  }
+
+  private descriptors(): Epoll {
+    if (this.epoll === undefined) {
+      this.epoll = new Epoll();
+      this.epoll.add(this.connection.fd, REQUEST);
+    }
+    return this.epoll;
+  }
+
+  /** Makes reading wait for requests alone. */
+  makeBlocking(): void {
+    this.setNonBlocking(false);
+  }
+
+  /** A request that epoll saw may be gone when it is read; then a blocking read would sleep through a deadline. */
+  private setNonBlocking(isNonBlocking: boolean): void {
+    if (isNonBlocking === this.isNonBlocking) return;
+    this.isNonBlocking = isNonBlocking;
+    this.connection.setNonBlocking(isNonBlocking);
+  }
+}
