@@ -62,6 +62,8 @@ const TREE_CHANGES: ReadonlySet<number> = new Set([
   Opcode.TMPFILE,
 ]);
 
+const U16_MAX = 0xffff;
+
 const INVISIBLE =
   'refused a caller that this pid namespace does not see; run bus1fs in the pid namespace of the host, or in one that ' +
   'contains those of all its clients';
@@ -226,6 +228,9 @@ export class Session {
     reply.setU32(InitOut.flags, FUSE_INIT_EXT);
     reply.setU32(InitOut.flags2, FUSE_PASSTHROUGH_FLAGS2);
     reply.setU32(InitOut.max_stack_depth, 1);
+    // RELEASE is a background request: one that the kernel holds back for a limit would be overtaken by later calls.
+    reply.setU16(InitOut.max_background, U16_MAX);
+    reply.setU16(InitOut.congestion_threshold, U16_MAX);
     reply.setU32(InitOut.max_write, MAX_WRITE);
     reply.setU32(InitOut.time_gran, 1);
     this.exchange.succeed(INIT_OUT_SIZE);

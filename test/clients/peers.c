@@ -298,8 +298,21 @@ static void pool_mappings(void)
 	EXPECT(memcmp(before + recv.msg.offset, "shared", 6), 0);
 }
 
+/* However many they are: a message sent after closes comes after what the closes caused. */
+static void closes_are_not_overtaken(void)
+{
+	enum { PEERS = 400 };
+	int sender = peer_open(), b = peer_open(), others[PEERS];
+	__u64 to_b = give(b, 8, sender), handles[PEERS];
+	for (int i = 0; i < PEERS; i++) handles[i] = give(others[i] = peer_open(), 8, b);
+	for (int i = 0; i < PEERS; i++) close(others[i]);
+	EXPECT(send_text(sender, to_b, "after"), 0);
+	for (int i = 0; i < PEERS; i++) EXPECT_NOTE(b, NODE_DESTROY, handles[i]);
+	EXPECT_TEXT(b, 8, "after");
+}
+
 MAIN(CASE(open_with_any_mode), CASE(looks_like_a_character_device), CASE(read_write_and_seek), CASE(unknown_ioctls),
      CASE(query_reports_the_limits), CASE(reset_checks_and_sets), CASE(disconnect_ends_a_peer),
-     CASE(what_was_sent_survives_its_sender), CASE(close_order_of_notifications), CASE(poll_tells_the_state),
+     CASE(what_was_sent_survives_its_sender), CASE(close_order_of_notifications), CASE(closes_are_not_overtaken), CASE(poll_tells_the_state),
      CASE(poll_ignores_what_can_never_be_received), CASE(poll_select_and_epoll_wake), CASE(disconnect_wakes),
      CASE(epoll_edge_triggered), CASE(pool_mappings))
