@@ -41,8 +41,10 @@ export const Errno = {
   EMSGSIZE: 90,
   EOPNOTSUPP: 95,
   ESHUTDOWN: 108,
+  ETIMEDOUT: 110,
   ESTALE: 116,
   EDQUOT: 122,
+  ECANCELED: 125,
 } as const;
 
 export type Errno = (typeof Errno)[keyof typeof Errno];
