@@ -88,6 +88,36 @@ export interface Pending {
   finish: ((error: Errno) => void) | undefined;
 }
 
+/**
+ * Thrown by a Caller, through the command, when the client's memory does not come at once: nobody else shall wait for it. The
+ * command takes back what it has reserved, and runs again from its start when the memory is there.
+ */
+export class Suspension {
+  /** Set by the file system: runs the command again. */
+  resume: (() => void) | undefined;
+  private readonly leftovers: (() => void)[] = [];
+
+  /** `free` is called before the command runs again: for what must stay as it is while the memory may still be written to. */
+  keep(free: () => void): void {
+    this.leftovers.push(free);
+  }
+
+  /** The memory is there, or never will be. */
+  end(): void {
+    for (const free of this.leftovers) free();
+    this.resume?.();
+  }
+}
+
+/** Thrown by a Caller, through the command, when the call cannot be served: it fails with this errno. */
+export class CallRefused {
+  readonly error: Errno;
+
+  constructor(error: Errno) {
+    this.error = error;
+  }
+}
+
 /** A piece of the caller's memory: an address there and a length in bytes. */
 export interface MemoryRange {
   readonly address: number;
@@ -117,15 +147,20 @@ export interface Caller {
   /** Whether it sees the same processes as the daemon. */
   isInOurPidNamespace(): boolean;
 
-  /** Scratch memory of at least `size` bytes, which read() fills and write() empties. It holds until the next call. */
+  /*
+   * Memory. Each of these may throw a Suspension, or a CallRefused where a user has too many calls suspended.
+   */
+
+  /** Scratch memory of at least `size` bytes, which read() fills. It holds until the call is answered. */
   scratch(size: number): Bytes;
   /**
    * Copies ranges of its memory, one after the other, to the scratch memory from byte `offset` on. Returns how many bytes
-   * there were before the first unreadable one.
+   * there were before the first unreadable one. With `nVecs` the first range is an array of so many `struct iovec`, and what
+   * they lead to may be fetched along, for gather().
    */
-  read(offset: number, ranges: readonly MemoryRange[]): number;
-  /** Copies the first `length` bytes of the scratch memory to its memory. EFAULT, with part of it perhaps written. */
-  write(address: number, length: number): Errno;
+  read(offset: number, ranges: readonly MemoryRange[], nVecs?: number): number;
+  /** Copies the first `length` bytes of `source` to its memory. EFAULT, with part of it perhaps written. */
+  write(address: number, source: Bytes, length: number): Errno;
   /**
    * Copies `total` bytes to each of the addresses in this process, gathering them from ranges of its memory: the `count`
    * entries of the `struct iovec` array at the start of the scratch memory. EFAULT if they are not all readable.
@@ -149,6 +184,8 @@ export interface Caller {
 /** A Caller that stands for one thread after the other, each while its call is handled. */
 export interface CallerSlot extends Caller {
   begin(uid: number, gid: number, tid: number, is32Bit: boolean): void;
+  /** Its call was answered. */
+  end(): void;
 }
 
 /** What a Caller needs of the call it stands for. */

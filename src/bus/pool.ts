@@ -24,12 +24,13 @@ export interface PoolMemory {
   write(offset: number, bytes: Uint8Array): boolean;
   /** Gives the whole pages in [start, end) back to the system. */
   discard(start: number, end: number): void;
+  /** It stays until the last holder releases it; who made it is the first. */
+  retain(): void;
+  release(): void;
 }
 
 /** The same where a client maps it. */
-export interface MappedMemory extends PoolMemory, MappableMemory {
-  release(): void;
-}
+export type MappedMemory = PoolMemory & MappableMemory;
 
 /**
  * Best-fit allocation in the receiver's pool, or in one that several receivers share. It knows offsets only: what a client

@@ -39,6 +39,19 @@ export class Slices {
     this.freeIfUnused(slice);
   }
 
+  /**
+   * Keeps a slice, and the memory it is in, whatever becomes of the receiver, until the function that is returned is called: then
+   * the message that held it is gone.
+   */
+  dequeueLater(slice: Slice): () => void {
+    const { memory } = this.pool;
+    memory.retain();
+    return () => {
+      this.dequeue(slice);
+      memory.release();
+    };
+  }
+
   /** Gives the user a hold on the slice, which it may have already. */
   expose(slice: Slice): void {
     slice.isExposed = true;

@@ -19,7 +19,6 @@ export class SharedPool {
   readonly pool: Pool<MappedMemory>;
   /** The only user who may receive into it, by uid. */
   owner: number;
-  private holders = 1;
 
   constructor(pool: Pool<MappedMemory>, owner: number) {
     this.pool = pool;
@@ -27,11 +26,11 @@ export class SharedPool {
   }
 
   retain(): void {
-    this.holders++;
+    this.pool.memory.retain();
   }
 
   release(): void {
-    if (--this.holders === 0) this.pool.memory.release();
+    this.pool.memory.release();
   }
 }
 

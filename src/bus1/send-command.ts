@@ -1,6 +1,6 @@
-import type { Bytes } from '../base/bytes.js';
+import { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
-import type { Caller, HeldFiles, Identity, MemoryRange } from '../device.js';
+import { type Caller, type HeldFiles, type Identity, type MemoryRange, Suspension } from '../device.js';
 import { BUS1_FD_MAX, BUS1_VEC_MAX, onlyFlags, readHandleId, Send, SendFlag } from './bus1-abi.js';
 import type { Bus1File } from './bus1-file.js';
 import type { Peer } from './model/peer.js';
@@ -75,14 +75,19 @@ export function send({ peer: sender }: Bus1File, argument: Bytes, caller: Caller
   if (nBytes < 0) return -nBytes as Errno;
 
   const transaction = new SendTransaction(sender, nBytes, caller);
-  let origin: Identity | Errno = Errno.EIO;
+  let origin: Identity | Errno;
   try {
     const error = prepare(transaction, call, arrays, nBytes);
     origin = error === Errno.OK ? caller.identity() : error;
-  } finally {
-    if (typeof origin === 'number') transaction.abort();
+  } catch (thrown) {
+    // the payload may still be written to the slices
+    transaction.abort(thrown instanceof Suspension ? thrown : undefined);
+    throw thrown;
   }
-  if (typeof origin === 'number') return origin === Errno.ENFILE ? Errno.EDQUOT : origin;
+  if (typeof origin === 'number') {
+    transaction.abort();
+    return origin === Errno.ENFILE ? Errno.EDQUOT : origin;
+  }
   transaction.commit(origin);
   return Errno.OK;
 }
@@ -143,9 +148,9 @@ const isReceivers = (error: Errno): boolean =>
 function writeErrors({ caller, ptrErrors }: SendCall, results: readonly Errno[]): Errno {
   if (ptrErrors === 0) return Errno.OK;
   const size = results.length * INT_SIZE;
-  const memory = caller.scratch(size);
-  for (const [i, result] of results.entries()) memory.setI32(i * INT_SIZE, result);
-  return caller.write(ptrErrors, size);
+  const errors = new Bytes(new ArrayBuffer(size));
+  for (const [i, result] of results.entries()) errors.setI32(i * INT_SIZE, result);
+  return caller.write(ptrErrors, errors, size);
 }
 
 function fetchArrays({ caller, nVecs, nHandles, nFds, nDestinations }: SendCall, argument: Bytes): Arrays {
@@ -165,7 +170,7 @@ function fetchArrays({ caller, nVecs, nHandles, nFds, nDestinations }: SendCall,
   };
   const fdRange: MemoryRange = { address: argument.u64(Send.ptr_fds), length: nFds * INT_SIZE };
   const ranges = [vecRange, handleRange, destinationRange, fdRange];
-  const isComplete = caller.read(vecsRead, ranges) === end - vecsRead;
+  const isComplete = caller.read(vecsRead, ranges, caller.is32Bit ? 0 : nVecs) === end - vecsRead;
   const readable = (offset: number, range: MemoryRange): number =>
     isComplete ? range.length : caller.read(offset, [range]);
   const hasVecs = readable(vecsRead, vecRange) === vecSize;

@@ -6,6 +6,7 @@ import { copyDescriptor } from '../linux/pidfd.js';
 import type { ClientMemory } from './client-memory.js';
 import { closeElsewhere } from './closer.js';
 import { inspect, inspectDescriptor, isExhausted, isPath } from './descriptor.js';
+import type { Hands } from './hands.js';
 import { Identity, Viewpoint } from './identity.js';
 import { install } from './install.js';
 import { TakenFiles, takeFiles } from './taken-files.js';
@@ -21,18 +22,25 @@ export class BlockedCaller implements CallerSlot {
   tid = 0;
   is32Bit = false;
   private readonly channel: CallChannel;
-  private readonly memory: ClientMemory;
+  private readonly hands: Hands;
+  private acquired: ClientMemory | undefined;
 
-  constructor(channel: CallChannel, memory: ClientMemory) {
+  constructor(channel: CallChannel, hands: Hands) {
     this.channel = channel;
-    this.memory = memory;
+    this.hands = hands;
   }
 
   begin(uid: number, gid: number, tid: number, is32Bit: boolean): void {
+    this.end();
     this.uid = uid;
     this.gid = gid;
     this.tid = tid;
     this.is32Bit = is32Bit;
+  }
+
+  end(): void {
+    if (this.acquired !== undefined) this.hands.release(this.acquired);
+    this.acquired = undefined;
   }
 
   // ---- who it is
@@ -65,16 +73,24 @@ export class BlockedCaller implements CallerSlot {
 
   // ---- its memory
 
+  private get memory(): ClientMemory {
+    if (this.acquired === undefined) {
+      this.acquired = this.hands.acquire(this.uid);
+      this.acquired.reset();
+    }
+    return this.acquired;
+  }
+
   scratch(size: number): Bytes {
     return this.memory.scratch(size);
   }
 
-  read(offset: number, ranges: readonly MemoryRange[]): number {
-    return this.memory.read(this.tid, offset, ranges);
+  read(offset: number, ranges: readonly MemoryRange[], nVecs = 0): number {
+    return this.memory.read(this.tid, offset, ranges, nVecs);
   }
 
-  write(address: number, length: number): Errno {
-    return this.memory.write(this.tid, address, length);
+  write(address: number, source: Bytes, length: number): Errno {
+    return this.memory.write(this.tid, address, source, length);
   }
 
   gather(total: number, count: number, targets: readonly number[]): Errno {
@@ -127,7 +143,13 @@ export class BlockedCaller implements CallerSlot {
         const error = complete(numbers);
         channel.flush();
         if (error !== Errno.OK) return error;
-        return this.memory.writeFrom(this.tid, channel.argumentAddress, channel.argumentTarget, channel.argumentSize);
+        // directly: a thread that is being traced cannot be suspended here
+        return this.hands.direct.writeFrom(
+          this.tid,
+          channel.argumentAddress,
+          channel.argumentTarget,
+          channel.argumentSize,
+        );
       },
     );
   }

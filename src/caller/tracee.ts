@@ -1,5 +1,4 @@
 import { Errno } from '../base/errno.js';
-import { startAlarm, stopAlarm } from '../linux/alarm.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import { tgkill } from '../linux/process.js';
 import {
@@ -23,6 +22,7 @@ import {
   waitpid,
   X64,
 } from '../linux/ptrace.js';
+import { startTicking } from '../linux/ticker.js';
 import { seccompFiltersOf, threadOf } from './thread.js';
 
 /** The thread died, or was killed for not stopping in time. Nothing can be done for it any more. */
@@ -30,7 +30,6 @@ export class TraceeGone extends Error {}
 
 /** How long a thread may take to stop or to make a call for us before its process is killed. */
 const PATIENCE_MS = 2000;
-const ALARM_MS = 500;
 const SIGSET_SIZE = 8;
 
 const arch = X64;
@@ -80,7 +79,7 @@ export class Tracee {
   /** Waits for the stop and prepares for calls. The request that the thread waits for must have been answered. */
   hold(): void {
     this.deadline = performance.now() + PATIENCE_MS;
-    startAlarm(ALARM_MS);
+    startTicking();
     this.waitForStop();
     this.request(PTRACE_GETREGS, 0, saved.address);
     this.request(PTRACE_GETSIGMASK, SIGSET_SIZE, savedMask.address);
@@ -130,7 +129,6 @@ export class Tracee {
     this.request(PTRACE_SETSIGMASK, SIGSET_SIZE, savedMask.address);
     this.request(PTRACE_SETREGS, 0, saved.address);
     this.request(PTRACE_DETACH, 0, this.heldSignal);
-    stopAlarm();
   }
 
   private request(request: number, address: number, data: number): void {
@@ -146,7 +144,7 @@ export class Tracee {
     return isSignal && stopSignal(status) === SIGTRAP;
   }
 
-  /** The next wait status. An alarm ends the patience with a thread that is stuck, in a page fault say. */
+  /** The next wait status. A tick ends the patience with a thread that is stuck, in a page fault say. */
   private wait(): number {
     for (;;) {
       const waited = waitpid(this.tid, statusBuffer.address, __WALL);
@@ -168,7 +166,6 @@ export class Tracee {
   }
 
   private gone(): never {
-    stopAlarm();
     throw new TraceeGone();
   }
 }

@@ -11,10 +11,16 @@ import { logOptions, withLog } from './log-options.js';
 import { withDirectory } from './mount-argument.js';
 
 const INT_MAX = 0x7fff_ffff;
-const LIMITS = ['max-slices', 'max-handles', 'max-inflight-bytes', 'max-inflight-fds'] as const;
+const LIMITS = ['max-hands', 'max-slices', 'max-handles', 'max-inflight-bytes', 'max-inflight-fds'] as const;
 
 const limit = (describe: string, fallback: number) =>
   ({ describe, type: 'number', default: fallback, requiresArg: true, group: 'Limits of each user:' }) as const;
+
+function userIds(values: readonly (string | number)[]): number[] {
+  const stranger = values.find((value) => !/^\d+$/.test(`${value}`));
+  if (stranger !== undefined) throw new ExpectedError(`--trust-uid takes a numeric user id, not ${stranger}`);
+  return values.map(Number);
+}
 
 export const addMount = (cli: Argv): Argv =>
   cli.command(
@@ -40,6 +46,14 @@ export const addMount = (cli: Argv): Argv =>
           choices: LATENCY_MODES,
           default: 'auto' as const,
         })
+        .option('max-hands', limit('calls that wait for slow memory at once', 16))
+        .option('trust-uid', {
+          describe: 'reach the memory of this user directly: faster, but it can stop the bus for everybody',
+          type: 'array',
+          default: [],
+          requiresArg: true,
+          coerce: userIds,
+        })
         .option('max-slices', limit('messages received and not yet released, or waiting', DEFAULT_LIMITS.slices))
         .option('max-handles', limit('handles, nodes included', DEFAULT_LIMITS.handles))
         .option('max-inflight-bytes', limit('bytes sent and not yet received', DEFAULT_LIMITS.inflightBytes))
@@ -62,6 +76,8 @@ export const addMount = (cli: Argv): Argv =>
           inflightBytes: argv.maxInflightBytes,
           inflightFds: argv.maxInflightFds,
         },
+        maxHands: argv.maxHands,
+        trustedUids: argv.trustUid,
         latency: argv.latency,
         log: logOptions(argv),
       });

@@ -8,6 +8,8 @@ export const FUSE_FD = 3;
 export const HEARTBEAT_FD = 4;
 /** Where it says that traffic begins (see Latency). */
 export const ALARM_FD = 5;
+/** An eventfd by which hands say that they have come back. The numbers up to it belong to the engine for its life. */
+export const HANDS_FD = 6;
 
 /** What the supervisor tells the device process, as its only argument, in JSON. */
 export interface DeviceConfig {
@@ -19,5 +21,9 @@ export interface DeviceConfig {
   readonly device: Attributes;
   /** Of every user. */
   readonly limits: Limits;
+  /** How many calls of a user may wait for its memory at once. */
+  readonly maxHands: number;
+  /** Users whose memory is touched without a hand. */
+  readonly trustedUids: readonly number[];
   readonly log: LogOptions;
 }

@@ -3,15 +3,16 @@ import { createLogger } from '../base/log.js';
 import { VERSION } from '../base/version.js';
 import { Bus1Device } from '../bus1/bus1-device.js';
 import { BlockedCaller } from '../caller/blocked-caller.js';
-import { ClientMemory } from '../caller/client-memory.js';
+import { Hands } from '../caller/hands.js';
 import { errnoOf, systemCallOf } from '../caller/thread.js';
 import { Connection } from '../fuse/connection.js';
 import { Session } from '../fuse/session.js';
 import { SharedMemory } from '../linux/memory.js';
 import { PR_SET_PDEATHSIG, prctl } from '../linux/process.js';
 import { pathQueries } from '../linux/syscalls.js';
+import { stopTicking } from '../linux/ticker.js';
 import type { DaemonStatus } from './daemon-status.js';
-import { ALARM_FD, type DeviceConfig, FUSE_FD, HEARTBEAT_FD } from './engine-config.js';
+import { ALARM_FD, type DeviceConfig, FUSE_FD, HANDS_FD, HEARTBEAT_FD } from './engine-config.js';
 import { Heartbeat } from './heartbeat.js';
 import { Directory, Text } from './nodes.js';
 
@@ -53,12 +54,20 @@ const status = new Text(() => {
 const heartbeat = Heartbeat.open(HEARTBEAT_FD);
 if (heartbeat === undefined) throw new Error('no heartbeat');
 heartbeat.onAlarm = () => writeSync(ALARM_FD, '!');
-const memory = new ClientMemory();
-new Session(new Connection(FUSE_FD), new Directory({ bus1, status }), {
+const hands = new Hands({
+  doneFd: HANDS_FD,
+  maxPerUser: config.maxHands,
+  trusted: new Set(config.trustedUids),
+  log,
+});
+const connection = new Connection(FUSE_FD);
+connection.onInterrupted = stopTicking; // nothing goes on; who needs ticks starts them again
+new Session(connection, new Directory({ bus1, status }), {
   deviceNumber: config.deviceNumber,
   firstId: config.firstId,
   pulse: heartbeat,
-  createCaller: (call) => new BlockedCaller(call, memory),
+  waker: { fd: HANDS_FD, collect: () => hands.collect() },
+  createCaller: (call) => new BlockedCaller(call, hands),
   isPathQuery: ({ tid }) => pathQueries.has(systemCallOf(tid)),
   log,
 }).run();

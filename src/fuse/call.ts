@@ -29,6 +29,8 @@ export class Call implements CallChannel {
   argumentTarget = 0;
   argumentSize = 0;
   isAnswered = false;
+  /** Whether its argument is elsewhere than in the request. */
+  isDetached = false;
   private uniqueLow = 0;
   private uniqueHigh = 0;
   /** Where the reply is built: the argument is at byte IoctlOut.sizeof of it. */
@@ -68,6 +70,8 @@ export class Call implements CallChannel {
 
   /** Moves the argument out of the request buffer, which goes on to the next request. */
   detach(): void {
+    if (this.isDetached) return;
+    this.isDetached = true;
     const buffer = new NativeBuffer(IoctlOut.sizeof + this.argumentSize);
     buffer.u8.set(this.argument.u8.subarray(0, this.argumentSize), IoctlOut.sizeof);
     this.reply = buffer;

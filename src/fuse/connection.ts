@@ -20,6 +20,8 @@ export interface PollHandle {
 /** The kernel's end of the mount: requests in, replies and notifications out, one after the other. */
 export class Connection {
   readonly fd: number;
+  /** Called when a signal has interrupted the waiting for a request. */
+  onInterrupted: (() => void) | undefined;
   private readonly notification = new NativeBuffer(NotifyPollWakeupOut.sizeof);
   private readonly backing = new NativeBuffer(BackingMap.sizeof);
 
@@ -39,7 +41,8 @@ export class Connection {
       if (length === -Errno.EAGAIN) return 'none';
       if (length === -Errno.ENODEV || length === 0) return 'unmounted';
       // ENOENT: the request was interrupted before it could be read.
-      if (length !== -Errno.EINTR && length !== -Errno.ENOENT) {
+      if (length === -Errno.EINTR) this.onInterrupted?.();
+      else if (length !== -Errno.ENOENT) {
         throw new Error(`reading /dev/fuse failed with errno ${-length}`);
       }
     }

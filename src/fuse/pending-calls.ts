@@ -1,7 +1,7 @@
 import { Errno } from '../base/errno.js';
 import { Heap } from '../base/heap.js';
 import { IdTable } from '../base/id-table.js';
-import type { Pending, PendingEnd } from '../device.js';
+import type { Pending, PendingEnd, Suspension } from '../device.js';
 import { Epoll } from '../linux/epoll.js';
 import type { Call } from './call.js';
 import type { Connection } from './connection.js';
@@ -19,7 +19,15 @@ interface Deadline {
 }
 
 const REQUEST = 0;
+/** No request has this number: they are even. */
+const WAKER = 1;
 const NS_PER_MS = 1_000_000n;
+
+/** Tells by a descriptor that suspensions have ended, and ends them when asked. */
+export interface Waker {
+  readonly fd: number;
+  collect(): void;
+}
 
 /**
  * The ioctls that are answered later, and what may end them before their time. Only while there are some, waiting for a
@@ -32,26 +40,38 @@ export class PendingCalls {
   private readonly waiting = new IdTable<Waiting>();
   private count = 0;
   private readonly deadlines = new Heap<Deadline>((a, b) => a.at < b.at);
-  private epoll: Epoll | undefined;
+  private readonly waker: Waker;
+  private readonly epoll = new Epoll();
   private isNonBlocking = false;
 
-  constructor(connection: Connection, outbox: Outbox) {
+  constructor(connection: Connection, outbox: Outbox, waker: Waker) {
     this.connection = connection;
     this.outbox = outbox;
+    this.waker = waker;
+    this.epoll.add(connection.fd, REQUEST);
+    this.epoll.add(waker.fd, WAKER);
   }
 
   /** Keeps a call until it is finished or has to end. */
   add(call: Call, pending: Pending): void {
     const waiting: Waiting = { call, pending, isOver: false };
-    call.detach();
     pending.argument = call.argument;
     pending.finish = (error) => this.finish(waiting, error);
     this.waiting.set(call.unique, waiting);
     this.count++;
     if (pending.deadline !== undefined) this.deadlines.add({ at: pending.deadline, waiting });
-    if (pending.cancelFd !== undefined && this.descriptors().add(pending.cancelFd, call.unique) < 0) {
+    if (pending.cancelFd !== undefined && this.epoll.add(pending.cancelFd, call.unique) < 0) {
       this.end(waiting, 'cancelled'); // always ready, as poll(2) has it for files of such a kind
     }
+  }
+
+  /** Waits for the end of a suspension, and then runs the call again. */
+  suspend(suspension: Suspension, run: () => void): void {
+    this.count++;
+    suspension.resume = () => {
+      this.count--;
+      run();
+    };
   }
 
   /** A signal came for the thread whose request has this number; nothing to do if it was answered already. */
@@ -70,17 +90,23 @@ export class PendingCalls {
     const { call, pending } = waiting;
     this.waiting.delete(call.unique);
     this.count--;
-    if (pending.cancelFd !== undefined) this.epoll?.remove(pending.cancelFd);
-    this.outbox.answer(() => (error === Errno.OK ? call.answer() : call.fail(error)));
+    if (pending.cancelFd !== undefined) this.epoll.remove(pending.cancelFd);
+    this.outbox.answer(() => {
+      if (error === Errno.OK) call.answer();
+      else call.fail(error);
+      call.caller.end();
+    });
   }
 
   /** Waits, if any call does, until there may be a request to read, and ends the calls whose time is over meanwhile. */
   awaitRequest(): void {
     while (this.count > 0) {
       this.setNonBlocking(true);
-      const ready = this.descriptors().wait(this.timeout());
+      const ready = this.epoll.wait(this.timeout());
+      if (ready.length === 0) this.connection.onInterrupted?.();
+      if (ready.includes(WAKER)) this.waker.collect();
       for (const unique of ready) {
-        const waiting = unique === REQUEST ? undefined : this.waiting.get(unique);
+        const waiting = this.waiting.get(unique);
         if (waiting !== undefined) this.end(waiting, 'cancelled');
       }
       this.endOverdue();
@@ -109,14 +135,6 @@ export class PendingCalls {
       this.deadlines.removeLeast();
       this.end(next.waiting, 'timeout');
     }
-  }
-
-  private descriptors(): Epoll {
-    if (this.epoll === undefined) {
-      this.epoll = new Epoll();
-      this.epoll.add(this.connection.fd, REQUEST);
-    }
-    return this.epoll;
   }
 
   /** Makes reading wait for requests alone. */

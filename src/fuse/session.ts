@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
-import type { Caller, DirectoryNode, OpenFile } from '../device.js';
+import { type Caller, CallRefused, type DirectoryNode, type OpenFile, type Pending, Suspension } from '../device.js';
 import { IoctlThread } from '../linux/ioctl-thread.js';
 import { Call, type CallContext, type CreateCaller } from './call.js';
 import type { Connection } from './connection.js';
@@ -27,7 +27,7 @@ import { Inodes } from './inodes.js';
 import { Names } from './names.js';
 import { type DeviceNumber, OpenFiles } from './open-files.js';
 import { Outbox } from './outbox.js';
-import { PendingCalls } from './pending-calls.js';
+import { PendingCalls, type Waker } from './pending-calls.js';
 import { Requests } from './requests.js';
 
 /** Told when the handling of a request begins and ends. */
@@ -43,6 +43,8 @@ export interface SessionOptions {
   readonly firstId: number;
   readonly pulse: Pulse;
   readonly createCaller: CreateCaller;
+  /** What ends the suspensions of calls. */
+  readonly waker: Waker;
   /** Whether a caller looks a name up only to stat(2) it. */
   readonly isPathQuery: (caller: Caller) => boolean;
   readonly log: Logger;
@@ -90,7 +92,7 @@ export class Session {
     this.log = log;
     this.outbox = new Outbox(connection, log);
     this.exchange = new Exchange(connection, this.outbox);
-    this.pending = new PendingCalls(connection, this.outbox);
+    this.pending = new PendingCalls(connection, this.outbox, options.waker);
     this.requests = new Requests(connection, this.pending);
     this.names = new Names(this.exchange, inodes, ids, options.isPathQuery);
     this.files = new OpenFiles(this.exchange, connection, this.outbox, inodes, ids, options);
@@ -179,14 +181,49 @@ export class Session {
     call.beginIoctl(request);
     if (file === undefined) return call.fail(this.files.isLost(handle) ? Errno.ESHUTDOWN : Errno.ENOTTY);
     if (call.caller.tid === 0) return call.fail(this.refuseInvisible());
-    const result = file.ioctl(request.u32(IoctlIn.cmd), call.argument, call.caller);
-    if (typeof result === 'object') {
+    this.carryOut(call, file, request.u32(IoctlIn.cmd));
+    if (call === this.call && call.isDetached) this.call = new Call(this.exchange.request, this.context);
+  }
+
+  /** Runs an ioctl, for the first time or after it was suspended, and answers it unless it has to wait. */
+  private carryOut(call: Call, file: OpenFile, command: number): void {
+    const result = this.attempt(call, file, command);
+    if (result instanceof Suspension) {
+      call.detach();
+      this.pending.suspend(result, () => this.runAgain(call, file, command));
+    } else if (typeof result === 'object') {
+      call.detach();
       this.pending.add(call, result);
-      this.call = new Call(request as typeof this.exchange.request, this.context);
-    } else if (!call.isAnswered) {
-      if (result === Errno.OK) call.answer();
-      else call.fail(result);
+    } else {
+      if (!call.isAnswered) {
+        if (result === Errno.OK) call.answer();
+        else call.fail(result);
+      }
+      if (call.isDetached) call.caller.end();
     }
+  }
+
+  private attempt(call: Call, file: OpenFile, command: number): Errno | Pending | Suspension {
+    try {
+      return file.ioctl(command, call.argument, call.caller);
+    } catch (thrown) {
+      if (thrown instanceof Suspension) return thrown;
+      if (thrown instanceof CallRefused) return thrown.error;
+      throw thrown;
+    }
+  }
+
+  private runAgain(call: Call, file: OpenFile, command: number): void {
+    this.pulse.begin(call.caller.tid);
+    try {
+      this.carryOut(call, file, command);
+    } catch (error) {
+      this.log.error({ err: error, command }, 'internal error; the call was answered with EIO');
+      if (!call.isAnswered) call.fail(Errno.EIO);
+      call.caller.end();
+    }
+    this.outbox.flush();
+    this.pulse.end();
   }
 
   private open(): void {

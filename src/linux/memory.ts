@@ -49,6 +49,7 @@ export class SharedMemory {
   readonly size: number;
   /** Open until closeFd(); the mapping does not need it. */
   readonly fd: number;
+  private holders = 1;
 
   private constructor(fd: number, address: number, size: number) {
     this.fd = fd;
@@ -100,8 +101,12 @@ export class SharedMemory {
     return new Uint32Array(koffi.view(this.address, count * 4));
   }
 
-  /** Takes the mapping away; what others have mapped stays. */
+  retain(): void {
+    this.holders++;
+  }
+
+  /** The last one takes the mapping away; what others have mapped stays. */
   release(): void {
-    munmap(this.address, this.size);
+    if (--this.holders === 0) munmap(this.address, this.size);
   }
 }

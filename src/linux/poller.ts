@@ -1,13 +1,12 @@
+import { createEventfd } from './eventfd.js';
 import { close, read, write } from './file.js';
-import { blockingFunction, systemCall } from './libc.js';
+import { blockingFunction } from './libc.js';
 import { NativeBuffer } from './native-buffer.js';
 
 const poll = blockingFunction<[fds: number, count: number, timeout: number]>(
   'int poll(uintptr_t fds, unsigned long count, int timeout)',
 );
-const eventfd = systemCall<[initial: number, flags: number]>('int eventfd(unsigned int initial, int flags)');
 
-const EFD_CLOEXEC = 0o2000000;
 const POLLIN = 0x1;
 const POLLHUP = 0x10;
 const POLLFD_SIZE = 8;
@@ -15,7 +14,7 @@ const FOREVER = -1;
 
 /** Calls back when descriptors can be read, those too that Node has no class for. */
 export class Poller {
-  private readonly wakeFd = eventfd(0, EFD_CLOEXEC);
+  private readonly wakeFd = createEventfd();
   private readonly counter = new NativeBuffer(8);
   private readonly handlers = new Map<number, (isHungUp: boolean) => void>();
   private isStopped = false;

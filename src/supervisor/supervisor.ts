@@ -11,6 +11,7 @@ import { createLogger } from '../base/log.js';
 import type { Attributes } from '../device.js';
 import { ALARM_FD, type DeviceConfig } from '../engine/engine-config.js';
 import { Heartbeat } from '../engine/heartbeat.js';
+import { createEventfd } from '../linux/eventfd.js';
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, mountAt } from '../linux/mount-table.js';
 import { sendDatagram } from '../linux/socket.js';
 import { Latency, type LatencyMode } from './latency.js';
@@ -30,6 +31,8 @@ export interface SupervisorOptions {
   /** Where to put a symlink to the device, if anywhere. */
   readonly link: string | undefined;
   readonly limits: DeviceConfig['limits'];
+  readonly maxHands: number;
+  readonly trustedUids: readonly number[];
   readonly latency: LatencyMode;
   readonly log: DeviceConfig['log'];
 }
@@ -67,7 +70,7 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
   const heartbeat = Heartbeat.create();
   if (heartbeat === undefined) throw new ExpectedError('out of memory or descriptors');
   const { child, deviceMinor } = start(directory, heartbeat, options);
-  const watchdog = new Watchdog(heartbeat, deviceMinor, log, () => child.kill('SIGKILL'));
+  const watchdog = new Watchdog(heartbeat, log, () => child.kill('SIGKILL'));
   const latency = new Latency(
     options.latency,
     heartbeat,
@@ -100,7 +103,7 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
 function start(
   directory: string,
   heartbeat: Heartbeat,
-  { limits, log }: SupervisorOptions,
+  { limits, maxHands, trustedUids, log }: SupervisorOptions,
 ): { readonly child: ChildProcess; readonly deviceMinor: number } {
   const fuse = openFuse();
   try {
@@ -115,12 +118,16 @@ function start(
         firstId: FIRST_ID,
         device: DEVICE_ATTRIBUTES,
         limits,
+        maxHands,
+        trustedUids,
         log,
       };
       const args = [...process.execArgv, ...NODE_OPTIONS, DEVICE_PROCESS, JSON.stringify(config)];
+      const doneFd = createEventfd();
       const child = spawn(process.execPath, args, {
-        stdio: ['ignore', 'ignore', 'inherit', fuse, heartbeat.fd, 'pipe'],
+        stdio: ['ignore', 'ignore', 'inherit', fuse, heartbeat.fd, 'pipe', doneFd],
       });
+      closeSync(doneFd);
       return { child, deviceMinor };
     } catch (failure) {
       unmountAll(directory);

@@ -26,7 +26,11 @@ declare module 'fuse-native' {
   }
 
   export default class Fuse {
-    constructor(directory: string, operations: Operations, options: { readonly allowOther: boolean });
+    constructor(
+      directory: string,
+      operations: Operations,
+      options: { readonly allowOther: boolean; readonly timeout: false },
+    );
     mount(done: (error: Error | null) => void): void;
   }
 }

@@ -22,7 +22,7 @@ const fuse = new Fuse(
     open: (_path, _flags, reply) => reply(0, 1),
     read: () => {},
   },
-  { allowOther: true },
+  { allowOther: true, timeout: false },
 );
 fuse.mount((error) => {
   if (error) throw error;

@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import type { Bytes } from '../../src/base/bytes.js';
 import { Errno } from '../../src/base/errno.js';
 import { BlockedCaller } from '../../src/caller/blocked-caller.js';
-import { ClientMemory } from '../../src/caller/client-memory.js';
+import { Hands } from '../../src/caller/hands.js';
 import { systemCallOf } from '../../src/caller/thread.js';
 import type {
   Attributes,
@@ -18,6 +18,7 @@ import type {
 } from '../../src/device.js';
 import { Connection } from '../../src/fuse/connection.js';
 import { Session } from '../../src/fuse/session.js';
+import { createEventfd } from '../../src/linux/eventfd.js';
 import { close } from '../../src/linux/file.js';
 import { mount } from '../../src/linux/mount-table.js';
 import { copyDescriptor } from '../../src/linux/pidfd.js';
@@ -164,12 +165,14 @@ const fd = openSync('/dev/fuse', 'r+');
 const data = `fd=${fd},rootmode=40755,user_id=0,group_id=0,allow_other,default_permissions`;
 const error = mount('waiting', where, 'fuse.bus1fs-test', 0, data);
 if (error < 0) throw new Error(`mounting failed with errno ${-error}`);
-const memory = new ClientMemory();
+const doneFd = createEventfd();
+const hands = new Hands({ doneFd, maxPerUser: 16, trusted: new Set(), log: pino(pino.destination(2)) });
 const session = new Session(new Connection(fd), root, {
   deviceNumber: { major: 0, minor: 0 },
   firstId: 2,
   pulse: { begin: () => {}, end: () => {} },
-  createCaller: (call) => new BlockedCaller(call, memory),
+  createCaller: (call) => new BlockedCaller(call, hands),
+  waker: { fd: doneFd, collect: () => hands.collect() },
   isPathQuery: ({ tid }) => pathQueries.has(systemCallOf(tid)),
   log: pino(pino.destination(2)),
 });

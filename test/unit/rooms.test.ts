@@ -21,6 +21,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   base: ['pino', 'pino-pretty'],
   linux: ['koffi'],
   fuse: ['pino'],
+  caller: ['pino'],
   bus: ['pino'],
   bus1: ['pino'],
   supervisor: ['pino'],

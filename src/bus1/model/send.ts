@@ -1,7 +1,7 @@
 import { Errno } from '../../base/errno.js';
 import { POOL_SIZE } from '../../bus/pool.js';
 import type { Slice } from '../../bus/slice.js';
-import type { HeldFiles, Identity } from '../../device.js';
+import type { HeldFiles, Identity, Suspension } from '../../device.js';
 import type { HandleId } from './handle-id.js';
 import { type Cargo, Message, MessageType } from './message.js';
 import type { Handle, Node } from './node.js';
@@ -160,10 +160,11 @@ export class SendTransaction {
     return handles;
   }
 
-  /** Takes every reservation back. */
-  abort(): void {
+  /** Takes every reservation back; slices only when `suspension` ends, if something may be written to them until then. */
+  abort(suspension?: Pick<Suspension, 'keep'>): void {
     for (const { receiver, slice, node } of this.reserved) {
-      receiver.slices.dequeue(slice);
+      if (suspension === undefined) receiver.slices.dequeue(slice);
+      else suspension.keep(receiver.slices.dequeueLater(slice));
       receiver.quotas.handles.charge(-this.carried.length);
       if (node !== undefined) {
         receiver.chargeInFlight(this.sender.user.uid, -slice.size, -(this.files?.count ?? 0));

@@ -12,6 +12,8 @@ class Memory {
   discard(start: number, end: number): void {
     this.discarded.push([start, end]);
   }
+  retain(): void {}
+  release(): void {}
 }
 
 const allocate = (pool: Pool, size: number): Slice => {

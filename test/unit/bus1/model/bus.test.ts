@@ -14,7 +14,7 @@ import type { Identity } from '../../../../src/device.js';
 
 const CREDENTIALS = { uid: 0, gid: 0, pid: 1, tid: 1 };
 const SENDER: Identity = { credentials: CREDENTIALS, seenFrom: () => CREDENTIALS };
-const MEMORY = { address: 0, write: () => true, discard: () => {} };
+const MEMORY = { address: 0, write: () => true, discard: () => {}, retain: () => {}, release: () => {} };
 const OWN_IDS = [0, 8, 16, 24];
 
 const usedOf = ({ slices, handles, inflightBytes, inflightFds }: Quotas): number[] =>

@@ -8,7 +8,7 @@ import { sliceLayout } from '../../../../src/bus1/model/slice-layout.js';
 
 const CREDENTIALS = { uid: 0, gid: 0, pid: 1, tid: 1 };
 const SENDER = { credentials: CREDENTIALS, seenFrom: () => CREDENTIALS };
-const MEMORY = { address: 0, write: () => true, discard: () => {} };
+const MEMORY = { address: 0, write: () => true, discard: () => {}, retain: () => {}, release: () => {} };
 
 describe('sliceLayout', () => {
   test.each([

@@ -12,27 +12,41 @@ const SIGALRM = 14;
 const ITIMER_REAL = 0;
 /** `struct sigaction` of glibc and musl: handler, 128 bytes of mask, flags, restorer. */
 const SIGACTION_SIZE = 152;
-const TIMEVAL_USEC = 1_000_000;
+const TICK_US = 1000;
 
-const timer = new NativeBuffer(32); // struct itimerval: interval, then value, as seconds and microseconds
+let timer: NativeBuffer | undefined; // struct itimerval: interval, then value, as seconds and microseconds
+let isTicking = false;
 
 /*
  * A handler must exist for a signal to interrupt a system call, and must be C. abs(3) has the type of a handler and does
  * nothing; and without SA_RESTART the call it interrupts fails with EINTR.
  */
-const action = new NativeBuffer(SIGACTION_SIZE);
-action.setU64(0, functionAddress('abs'));
-sigaction(SIGALRM, action.address, 0);
+function prepare(): NativeBuffer {
+  const action = new NativeBuffer(SIGACTION_SIZE);
+  action.setU64(0, functionAddress('abs'));
+  sigaction(SIGALRM, action.address, 0);
+  return new NativeBuffer(32);
+}
 
 function set(intervalUs: number): void {
-  for (const at of [0, 16]) {
-    timer.setU64(at, Math.floor(intervalUs / TIMEVAL_USEC));
-    timer.setU64(at + 8, intervalUs % TIMEVAL_USEC);
-  }
+  timer ??= prepare();
+  timer.setU64(8, intervalUs);
+  timer.setU64(24, intervalUs);
   setitimer(ITIMER_REAL, timer.address, 0);
 }
 
-/** Interrupts blocking system calls of the main thread every `ms` milliseconds, until stopAlarm(). */
-export const startAlarm = (ms: number): void => set(ms * 1000);
+/**
+ * Interrupts blocking system calls of the main thread every millisecond, until stopTicking(). A timer that goes on costs less
+ * than a timeout of each call: programming one takes as long as a copy.
+ */
+export function startTicking(): void {
+  if (isTicking) return;
+  isTicking = true;
+  set(TICK_US);
+}
 
-export const stopAlarm = (): void => set(0);
+export function stopTicking(): void {
+  if (!isTicking) return;
+  isTicking = false;
+  set(0);
+}
