@@ -35,6 +35,7 @@ const F_SEAL_GROW = 4;
 const OWN_PID = process.pid;
 const copyVectors = new NativeBuffer(2 * IOVEC_SIZE);
 
+const PROT_READ = 1;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const MADV_REMOVE = 9;
@@ -105,3 +106,6 @@ export class SharedMemory {
     munmap(this.address, this.size);
   }
 }
+
+/** Maps the beginning of a file, read-only. Returns its address, or a negative errno. */
+export const mapFile = (fd: number, size: number): number => mmap(0, size, PROT_READ, MAP_SHARED, fd, 0);
