@@ -4,7 +4,7 @@ import { delimiter, isAbsolute, join } from 'node:path';
 /** Directories whose programs keep their paths, before those of the user's PATH. */
 const SYSTEM_DIRECTORIES = ['/usr/local/bin', '/usr/bin'];
 /** Version managers and npx keep programs in directories that go with the version, the shell or the cache. */
-const PASSING = /\/v?\d+\.\d+|_multishells\/|\/_npx\/|^\/(tmp|run)\//;
+const PASSING = /\d+\.\d+\.\d+|_multishells\/|\/_npx\//;
 
 /**
  * A path to `file` for those who use it later, and whether it will last: of the names by which programs are found, the
