@@ -14,7 +14,7 @@ export const addStatus = (cli: Argv): Argv =>
         .positional('directory', {
           describe: 'where the device directory is mounted',
           type: 'string',
-          defaultDescription: 'the only mount',
+          defaultDescription: 'the only mount, or /run/bus1',
         })
         .option('json', { describe: 'print JSON', type: 'boolean', default: false }),
     async (argv) => {

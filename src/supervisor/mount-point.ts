@@ -6,6 +6,7 @@ import { leadsTo } from '../base/symlink.js';
 import { MNT_DETACH, MNT_FORCE, type MountEntry, mountAt, mounts, unmount } from '../linux/mount-table.js';
 
 export const FILE_SYSTEM_TYPE = 'fuse.bus1fs';
+export const DEFAULT_DIRECTORY = '/run/bus1';
 
 const LIVENESS_TIMEOUT_MS = 2000;
 
@@ -66,7 +67,7 @@ export function findMount(directory: string): MountEntry {
 
 /**
  * The mount that is meant where none is named: the only one; or, of several, the only one whose daemon is in this mount
- * namespace, as in a container that sees the mounts of others.
+ * namespace, as in a container that sees the mounts of others; or, of several of those, the one in the default place.
  */
 export async function theMount(): Promise<string> {
   const directories = new Map<number, string>();
@@ -78,6 +79,7 @@ export async function theMount(): Promise<string> {
   const isOurs = all.length === 1 ? [true] : await Promise.all(all.map(isServedFromHere));
   const ours = all.filter((_, i) => isOurs[i]);
   if (ours.length === 1) return ours[0] as string;
+  if (ours.includes(DEFAULT_DIRECTORY)) return DEFAULT_DIRECTORY;
   throw new ExpectedError(`more than one bus1fs is mounted; say which: ${all.join(', ')}`);
 }
 
