@@ -10,7 +10,9 @@ import { trial } from './trial.js';
  */
 export async function examine(command: readonly string[]): Promise<readonly Finding[]> {
   const conditions = [...preconditions(), ...circumstances()];
-  const findings: Finding[] = conditions.map(({ what, state, found, advice }) => ({ what, state, found, advice }));
+  const findings: Finding[] = conditions.map(({ what, state, found, advice }) => {
+    return { what, state, found, advice: state === 'ok' ? '' : advice };
+  });
   for await (const finding of trial(command, (deeds) => explain(conditions, deeds))) findings.push(finding);
   return findings;
 }

@@ -16,6 +16,8 @@ export class TrialDaemon {
   private readonly process: ChildProcessByStdio<null, Readable, Readable>;
   private readonly ended: Promise<unknown>;
   private log = '';
+  /** Whether abort() was called. */
+  isAborted = false;
 
   /** `command` is bus1fs. */
   constructor(command: readonly string[], directory: string) {
@@ -48,6 +50,7 @@ export class TrialDaemon {
 
   /** Ends it whatever state it is in, and so the calls that wait for its answer. */
   abort(): void {
+    this.isAborted = true;
     this.process.kill('SIGKILL');
     unmountAll(this.directory);
   }

@@ -117,7 +117,7 @@ async function* serving(command: readonly string[], directory: string, explain: 
     if (await daemon.isReady()) {
       yield ok('daemon', 'serves');
       yield* await client('root', daemon, explain);
-      yield* await client(`user ${ANOTHER_USER}`, daemon, explain, ANOTHER_USER);
+      if (!daemon.isAborted) yield* await client(`user ${ANOTHER_USER}`, daemon, explain, ANOTHER_USER);
     } else {
       yield missing('daemon', daemon.complaint() || 'does not get ready', explain(['pool', 'look', 'reach']));
     }
