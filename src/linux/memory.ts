@@ -1,4 +1,5 @@
 import koffi from 'koffi';
+import { Bytes } from '../base/bytes.js';
 import { close, fcntl } from './file.js';
 import { addressOf, systemCall } from './libc.js';
 import { IOVEC_SIZE, NativeBuffer } from './native-buffer.js';
@@ -107,5 +108,8 @@ export class SharedMemory {
   }
 }
 
-/** Maps the beginning of a file, read-only. Returns its address, or a negative errno. */
-export const mapFile = (fd: number, size: number): number => mmap(0, size, PROT_READ, MAP_SHARED, fd, 0);
+/** The first `size` bytes of a file, mapped read-only for the rest of this process's life; or a negative errno. */
+export function mapFile(fd: number, size: number): Bytes | number {
+  const address = mmap(0, size, PROT_READ, MAP_SHARED, fd, 0);
+  return address < 0 ? address : new Bytes(koffi.view(address, size));
+}

@@ -1,6 +1,4 @@
 import { fstatSync, statSync, writeSync } from 'node:fs';
-import koffi from 'koffi';
-import { Bytes } from '../base/bytes.js';
 import { Command, HandleTransfer, Recv, RecvFlag, Send } from '../bus1/bus1-abi.js';
 import { ioctl, O_CLOEXEC, open } from '../linux/file.js';
 import { mapFile, SharedMemory } from '../linux/memory.js';
@@ -149,9 +147,8 @@ function receive(): Failure | undefined {
 }
 
 function map(): Failure | undefined {
-  const address = mapFile(receiver, MAPPED_SIZE);
-  if (address < 0) return address;
-  const pool = new Bytes(koffi.view(address, MAPPED_SIZE));
+  const pool = mapFile(receiver, MAPPED_SIZE);
+  if (typeof pool === 'number') return pool;
   const offset = received.u64(Recv.offset);
   const counts = [Recv.n_bytes, Recv.n_handles, Recv.n_fds].map((field) => received.u64(field));
   if (`${counts}` !== `${[PAYLOAD.length, 1, 1]}`) return `not all of the message arrived: ${counts}`;
