@@ -17,8 +17,10 @@ compiler_image=${COMPILER_IMAGE:-gcc:14}
 runtime_image=${RUNTIME_IMAGE:-$compiler_image}
 
 work=$(mktemp -d)
-mkdir "$work/bus" "$work/build"
-daemon=$(docker create --pid host --network none --device /dev/fuse --cap-add SYS_ADMIN --cap-add SYS_PTRACE \
+# bus1 too, since the daemon may not write to the directory of another user
+mkdir "$work/bus" "$work/bus/bus1" "$work/build"
+daemon=$(docker create --pid host --network none --device /dev/fuse --security-opt apparmor=unconfined \
+  --cap-drop ALL --cap-add SYS_ADMIN --cap-add SYS_PTRACE --cap-add DAC_READ_SEARCH \
   --volume "$work/bus:/run/bus:rshared" "$daemon_image" mount /run/bus/bus1 --no-link)
 clean_up() {
   status=$?
@@ -33,7 +35,7 @@ trap 'exit 1' HUP INT TERM
 
 docker start "$daemon" >/dev/null
 tries=0
-until docker exec "$daemon" bus1fs status /run/bus/bus1 >/dev/null 2>&1; do
+until docker exec "$daemon" bus1fs status >/dev/null 2>&1; do
   tries=$((tries + 1))
   [ $tries -lt 50 ] || { echo "$0: the daemon is not ready; it says:" >&2; exit 1; }
   sleep 0.2

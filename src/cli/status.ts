@@ -2,17 +2,23 @@ import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { ExpectedError } from '../base/expected-error.js';
 import type { DaemonStatus } from '../engine/daemon-status.js';
-import { canonicalPath, findMount } from '../supervisor/mount-point.js';
-import { withDirectory } from './mount-argument.js';
+import { canonicalPath, findMount, theMount } from '../supervisor/mount-point.js';
 import { formatTable } from './table.js';
 
 export const addStatus = (cli: Argv): Argv =>
   cli.command(
     'status [directory]',
     'show the daemon and its peers',
-    (args) => withDirectory(args).option('json', { describe: 'print JSON', type: 'boolean', default: false }),
+    (args) =>
+      args
+        .positional('directory', {
+          describe: 'where the device directory is mounted',
+          type: 'string',
+          defaultDescription: 'the only mount, or /run/bus1',
+        })
+        .option('json', { describe: 'print JSON', type: 'boolean', default: false }),
     async (argv) => {
-      const directory = canonicalPath(argv.directory);
+      const directory = argv.directory === undefined ? await theMount() : canonicalPath(argv.directory);
       findMount(directory);
       const status = await readStatus(directory);
       console.log(argv.json ? JSON.stringify(status, undefined, 2) : formatStatus(directory, status));

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 /** Vendor, class and name by which a container asks for the device: `docker run --device bus1.dev/bus=bus1`. */
 const KIND = 'bus1.dev/bus';
@@ -6,7 +6,12 @@ const NAME = 'bus1';
 /** The first version that has all that is used here, so that every engine with CDI takes it: Docker 25, Podman 4.1. */
 const CDI_VERSION = '0.3.0';
 
+/** --link and --target, each with its value. */
+const LINK_ARGUMENTS = 4;
+
 export const CDI_DEVICE = `${KIND}=${NAME}`;
+/** Where engines look for specifications, unless told otherwise. */
+export const CDI_DIRECTORIES = ['/etc/cdi', '/var/run/cdi'] as const;
 
 export interface CdiOptions {
   /** Where the device is mounted, on the host and in containers alike. */
@@ -19,8 +24,29 @@ export interface CdiOptions {
   readonly hook: readonly string[];
 }
 
-/** A Container Device Interface specification of the device (https://github.com/cncf-tags/container-device-interface). */
-export function cdiSpecification({ directory, bind, link, hook }: CdiOptions): object {
+/** As much of a Container Device Interface specification as ours have (https://github.com/cncf-tags/container-device-interface). */
+export interface CdiSpecification {
+  readonly cdiVersion: string;
+  readonly kind: string;
+  readonly devices: readonly {
+    readonly name: string;
+    readonly containerEdits: {
+      readonly mounts: readonly {
+        readonly hostPath: string;
+        readonly containerPath: string;
+        readonly options: readonly string[];
+      }[];
+      readonly hooks: readonly {
+        readonly hookName: string;
+        readonly path: string;
+        readonly args: readonly string[];
+      }[];
+    };
+  }[];
+}
+
+/** A specification of the device. */
+export function cdiSpecification({ directory, bind, link, hook }: CdiOptions): CdiSpecification {
   const [path = '', ...args] = hook;
   return {
     cdiVersion: CDI_VERSION,
@@ -43,4 +69,19 @@ export function cdiSpecification({ directory, bind, link, hook }: CdiOptions): o
       },
     ],
   };
+}
+
+/** What a specification was made of; undefined if the text is none of the device. */
+export function readCdiSpecification(text: string): CdiOptions | undefined {
+  try {
+    const { kind, devices } = JSON.parse(text) as CdiSpecification;
+    const [device] = devices;
+    if (kind !== KIND || device?.name !== NAME) return undefined;
+    const { mounts, hooks } = device.containerEdits;
+    const args = hooks[0]?.args ?? [];
+    const [link = '', target = ''] = ['--link', '--target'].map((option) => args[args.indexOf(option) + 1]);
+    return { directory: dirname(target), bind: mounts[0]?.hostPath ?? '', link, hook: args.slice(0, -LINK_ARGUMENTS) };
+  } catch {
+    return undefined; // not JSON, or of another shape
+  }
 }

@@ -1,4 +1,5 @@
 import koffi from 'koffi';
+import { Bytes } from '../base/bytes.js';
 import { close, fcntl } from './file.js';
 import { addressOf, systemCall } from './libc.js';
 import { IOVEC_SIZE, NativeBuffer } from './native-buffer.js';
@@ -35,6 +36,7 @@ const F_SEAL_GROW = 4;
 const OWN_PID = process.pid;
 const copyVectors = new NativeBuffer(2 * IOVEC_SIZE);
 
+const PROT_READ = 1;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const MADV_REMOVE = 9;
@@ -109,4 +111,10 @@ export class SharedMemory {
   release(): void {
     if (--this.holders === 0) munmap(this.address, this.size);
   }
+}
+
+/** The first `size` bytes of a file, mapped read-only for the rest of this process's life; or a negative errno. */
+export function mapFile(fd: number, size: number): Bytes | number {
+  const address = mmap(0, size, PROT_READ, MAP_SHARED, fd, 0);
+  return address < 0 ? address : new Bytes(koffi.view(address, size));
 }

@@ -17,6 +17,8 @@ export const MNT_DETACH = 2;
 export interface MountEntry {
   readonly deviceMajor: number;
   readonly deviceMinor: number;
+  /** What of the file system is mounted; / unless it is a bind mount of a part. */
+  readonly root: string;
   readonly mountPoint: string;
   readonly type: string;
   readonly source: string;
@@ -32,12 +34,13 @@ export function mounts(): MountEntry[] {
   const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter(Boolean);
   return lines.map((line) => {
     const [head = '', tail = ''] = line.split(' - ', 2);
-    const [, , device = '0:0', , mountPoint = ''] = head.split(' ');
+    const [, , device = '0:0', root = '', mountPoint = ''] = head.split(' ');
     const [type = '', source = '', options = ''] = tail.split(' ');
     const [major, minor] = device.split(':').map(Number);
     return {
       deviceMajor: major ?? 0,
       deviceMinor: minor ?? 0,
+      root: decodeOctal(root),
       mountPoint: decodeOctal(mountPoint),
       type,
       source: decodeOctal(source),

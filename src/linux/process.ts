@@ -9,4 +9,5 @@ export const prctl = systemCall<[option: number, a: number, b: number, c: number
 );
 
 export const PR_SET_PDEATHSIG = 1;
+export const PR_SET_DUMPABLE = 4;
 export const PR_SET_NO_NEW_PRIVS = 38;

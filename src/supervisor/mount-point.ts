@@ -1,11 +1,12 @@
-import { lstatSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync, symlinkSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { lstatSync, mkdirSync, readdirSync, readlinkSync, realpathSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ExpectedError } from '../base/expected-error.js';
 import { leadsTo } from '../base/symlink.js';
 import { MNT_DETACH, MNT_FORCE, type MountEntry, mountAt, mounts, unmount } from '../linux/mount-table.js';
 
 export const FILE_SYSTEM_TYPE = 'fuse.bus1fs';
+export const DEFAULT_DIRECTORY = '/run/bus1';
 
 const LIVENESS_TIMEOUT_MS = 2000;
 
@@ -62,6 +63,37 @@ export function findMount(directory: string): MountEntry {
   const entry = mountAt(directory);
   if (entry?.type === FILE_SYSTEM_TYPE) return entry;
   throw new ExpectedError(`no bus1fs is mounted at ${directory}`);
+}
+
+/**
+ * The mount that is meant where none is named: the only one; or, of several, the only one whose daemon is in this mount
+ * namespace, as in a container that sees the mounts of others; or, of several of those, the one in the default place.
+ */
+export async function theMount(): Promise<string> {
+  const directories = new Map<number, string>();
+  for (const { type, root, mountPoint, deviceMinor } of mounts()) {
+    if (type === FILE_SYSTEM_TYPE && root === '/') directories.set(deviceMinor, mountPoint);
+  }
+  const all = [...directories.values()];
+  if (all.length === 0) throw new ExpectedError('no bus1fs is mounted here; start one with: bus1fs mount');
+  const isOurs = all.length === 1 ? [true] : await Promise.all(all.map(isServedFromHere));
+  const ours = all.filter((_, i) => isOurs[i]);
+  if (ours.length === 1) return ours[0] as string;
+  if (ours.includes(DEFAULT_DIRECTORY)) return DEFAULT_DIRECTORY;
+  throw new ExpectedError(`more than one bus1fs is mounted; say which: ${all.join(', ')}`);
+}
+
+/** Whether the daemon of a mount is in our mount namespace. One that does not answer is not. */
+async function isServedFromHere(directory: string): Promise<boolean> {
+  const timeout = new Promise<undefined>((late) => setTimeout(late, LIVENESS_TIMEOUT_MS, undefined).unref());
+  try {
+    const text = await Promise.race([readFile(`${directory}/status`, 'utf8'), timeout]);
+    if (text === undefined) return false;
+    const { pid } = JSON.parse(text) as { readonly pid: number };
+    return readlinkSync(`/proc/${pid}/ns/mnt`) === readlinkSync('/proc/self/ns/mnt');
+  } catch {
+    return false;
+  }
 }
 
 /** Whether a device number is that of a bus1fs that root mounted and this process sees. */

@@ -14,6 +14,7 @@ import { Heartbeat } from '../engine/heartbeat.js';
 import { createEventfd } from '../linux/eventfd.js';
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, mountAt } from '../linux/mount-table.js';
 import { sendDatagram } from '../linux/socket.js';
+import { assertCanServe } from './examination.js';
 import { Latency, type LatencyMode } from './latency.js';
 import {
   canonicalPath,
@@ -62,6 +63,7 @@ const DEVICE_PROCESS = fileURLToPath(new URL('../engine/engine.js', import.meta.
  */
 export async function supervise(options: SupervisorOptions): Promise<number> {
   const log = createLogger('bus1fs', options.log);
+  assertCanServe(log);
   const directory = canonicalPath(options.directory);
   const device = `${directory}/bus1`;
   const link = options.link === undefined ? undefined : resolve(options.link);

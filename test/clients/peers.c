@@ -30,6 +30,10 @@ static void looks_like_a_character_device(void)
 	CHECK(statx(AT_FDCWD, device, 0, STATX_BASIC_STATS, &stx) == 0 && S_ISCHR(stx.stx_mode));
 	EXPECT(access(device, R_OK | W_OK), 0);
 	EXPECT(result(access(device, X_OK)), -EACCES);
+}
+
+static void stays_what_it_is(void)
+{
 	EXPECT(result(unlink(device)), -EPERM);
 	EXPECT(result(chmod(device, 0600)), -EPERM);
 }
@@ -311,7 +315,8 @@ static void closes_are_not_overtaken(void)
 	EXPECT_TEXT(b, 8, "after");
 }
 
-MAIN(CASE(open_with_any_mode), CASE(looks_like_a_character_device), CASE(read_write_and_seek), CASE(unknown_ioctls),
+MAIN(CASE(open_with_any_mode), CASE(looks_like_a_character_device), CASE(stays_what_it_is), CASE(read_write_and_seek),
+     CASE(unknown_ioctls),
      CASE(query_reports_the_limits), CASE(reset_checks_and_sets), CASE(disconnect_ends_a_peer),
      CASE(what_was_sent_survives_its_sender), CASE(close_order_of_notifications), CASE(closes_are_not_overtaken), CASE(poll_tells_the_state),
      CASE(poll_ignores_what_can_never_be_received), CASE(poll_select_and_epoll_wake), CASE(disconnect_wakes),

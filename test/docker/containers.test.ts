@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { DaemonStatus } from '../../src/engine/daemon-status.js';
+import { NEEDED_CAPABILITIES } from '../../src/supervisor/capabilities.js';
 import { bus1fs, Daemon, isMounted, type Outcome, run } from '../support/bus1fs.js';
 import { compiler, ROOT } from '../support/compile.js';
 import { temporaryDirectory } from '../support/temporary.js';
@@ -12,8 +14,13 @@ const IMAGE = 'bus1-clients';
 const BASE = 'node-here';
 const DAEMON = 'bus1fs';
 const COMPILER = 'gcc-here';
-/** The least that a daemon in a container needs. */
-const PRIVILEGES = ['--device', '/dev/fuse', '--cap-add', 'SYS_ADMIN', '--cap-add', 'SYS_PTRACE'];
+/** The least that a daemon in a container needs, as the documents have it. */
+const PRIVILEGES = [
+  ...['--device', '/dev/fuse', '--security-opt', 'apparmor=unconfined', '--cap-drop', 'ALL'],
+  ...NEEDED_CAPABILITIES.flatMap((name) => ['--cap-add', name.slice('CAP_'.length)]),
+];
+/** What the doctor needs to become another user. */
+const CHANGE_USER = ['--cap-add', 'SETUID', '--cap-add', 'SETGID'];
 const CLIENTS = ['peers', 'handles', 'messages', 'processes', 'descriptors'] as const;
 
 const programs = new Map(
@@ -92,6 +99,17 @@ describe('a daemon on the host', () => {
     expect(outcome).toMatchObject({ status: 1, stderr: expect.stringContaining('Permission denied') });
   });
 });
+
+/**
+ * Cases that take what the daemon's container does not have: to become other users, to own the directory, and no seccomp
+ * filter.
+ */
+const NOT_BESIDE_THE_DAEMON = new Set([
+  'stays_what_it_is',
+  'a_table_that_is_almost_full',
+  'an_unprivileged_process',
+  'under_a_seccomp_filter_of_its_own',
+]);
 
 /** Cases that need what Docker does not give to a container by default: clone(CLONE_NEWPID). */
 const NEEDS_MORE = new Set(['an_invisible_sender_is_0']);
@@ -185,14 +203,79 @@ describe('the image of docker/Dockerfile', () => {
     expect(outcome).toMatchObject({ status: 0, stdout: expect.stringContaining('all clients have left') });
   });
 
+  /** Starts a daemon and waits until it is ready. Returns its container. */
+  async function start(options: readonly string[], ...command: readonly string[]): Promise<string> {
+    const detached = ['--detach', '--network', 'none', '--health-interval', '1s'];
+    const id = (await engine.docker('run', ...detached, ...options, DAEMON, ...command)).stdout.trim();
+    await expect
+      .poll(async () => (await engine.docker('logs', id)).stdout, { timeout: 20_000 })
+      .toContain('bus1fs ready');
+    return id;
+  }
+
+  /** Starts one that serves a directory of the host. */
+  const startSidecar = (shared: string, name: string): Promise<string> =>
+    start(
+      [...PRIVILEGES, '--pid', 'host', '--volume', `${shared}:${shared}:rshared`],
+      ...['mount', `${shared}/${name}`, '--no-link'],
+    );
+
+  const health = async (id: string): Promise<string> =>
+    (await engine.docker('inspect', '--format', '{{.State.Health.Status}}', id)).stdout.trim();
+
+  test('is healthy wherever it mounts, also beside another one, and unhealthy when it hangs', () =>
+    withSharedDirectory(async (shared) => {
+      const first = await startSidecar(shared, 'bus1');
+      const second = await startSidecar(shared, 'another');
+      try {
+        for (const id of [first, second]) await expect.poll(() => health(id), { timeout: 30_000 }).toBe('healthy');
+        const status = await engine.docker('exec', first, 'bus1fs', 'status', '--json');
+        const { devicePid } = JSON.parse(status.stdout) as DaemonStatus;
+        process.kill(devicePid, 'SIGSTOP');
+        await expect.poll(() => health(first), { timeout: 60_000 }).toBe('unhealthy');
+        expect(await health(second)).toBe('healthy');
+        process.kill(devicePid, 'SIGCONT');
+      } finally {
+        await engine.docker('stop', first, second);
+        await engine.docker('rm', first, second);
+      }
+    }));
+
+  test('serves clients of any user', async () => {
+    const id = await start([...PRIVILEGES, ...clients()]);
+    try {
+      for (const user of ['0', '65534']) {
+        for (const client of ['peers', 'handles', 'messages', 'descriptors']) {
+          const cases = execFileSync(programs.get(client) ?? '', ['--list'], { encoding: 'utf8' })
+            .trim()
+            .split('\n');
+          const script = cases
+            .filter((name) => !NOT_BESIDE_THE_DAEMON.has(name))
+            .map((name) => `/clients/${client} /run/bus1/bus1 ${name} || echo FAILED ${name}`);
+          const outcome = await engine.docker('exec', '--user', user, id, 'sh', '-c', script.join('; '));
+          expect(outcome, `${client} of user ${user}`).toMatchObject({ status: 0, stdout: '', stderr: '' });
+        }
+      }
+    } finally {
+      await engine.docker('rm', '--force', id);
+    }
+  });
+
+  test.each([
+    ['as documented', []],
+    ['with a read-only root', ['--read-only']],
+  ])('its doctor finds all it needs %s', async (_, more) => {
+    const options = ['--rm', '--network', 'none', '--pid', 'host', ...PRIVILEGES, ...CHANGE_USER, ...more];
+    const outcome = await engine.docker('run', ...options, DAEMON, 'doctor');
+    expect(outcome, outcome.stdout).toMatchObject({ status: 0, stderr: '' });
+    for (const who of ['root', 'user 65534']) {
+      expect(outcome.stdout).toMatch(new RegExp(`^${who}: received descriptor +ok`, 'm'));
+    }
+  });
+
   test('as a sidecar serves the host and other containers, and ends cleanly', () =>
     withSharedDirectory(async (shared) => {
-      const volume = ['--volume', `${shared}:${shared}:rshared`];
-      const options = ['--detach', '--network', 'none', '--pid', 'host', ...PRIVILEGES, ...volume];
-      const id = (await engine.docker('run', ...options, DAEMON, 'mount', `${shared}/bus1`, '--no-link')).stdout.trim();
-      await expect
-        .poll(async () => (await engine.docker('logs', id)).stdout, { timeout: 20_000 })
-        .toContain('bus1fs ready');
+      const id = await startSidecar(shared, 'bus1');
 
       const device = `${shared}/bus1/bus1`;
       const onHost = await run(programs.get('demo') ?? '', [device]);
@@ -261,10 +344,14 @@ describe('docker/ci.sh', () => {
   const script = join(ROOT, 'docker/ci.sh');
 
   /** Runs it with its temporary directory where mounts propagate. */
-  async function ci(...args: readonly string[]): Promise<Outcome> {
+  const ci = (...args: readonly string[]): Promise<Outcome> => ciUnder([], args);
+
+  async function ciUnder(prefix: readonly string[], args: readonly string[]): Promise<Outcome> {
     let outcome: Outcome | undefined;
     await withSharedDirectory(async (shared) => {
-      outcome = await engine.run(script, args, { BUS1FS_IMAGE: DAEMON, COMPILER_IMAGE: COMPILER, TMPDIR: shared });
+      chmodSync(shared, 0o1777);
+      const [program = '', ...rest] = [...prefix, script, ...args];
+      outcome = await engine.run(program, rest, { BUS1FS_IMAGE: DAEMON, COMPILER_IMAGE: COMPILER, TMPDIR: shared });
       expect(readdirSync(shared)).toEqual(['bus1']);
     });
     expect((await engine.docker('ps', '--all', '--quiet')).stdout).toBe('');
@@ -280,6 +367,16 @@ describe('docker/ci.sh', () => {
 
   test('compiles and runs a program', async () => {
     const outcome = await ci(join(ROOT, 'test/clients/demo.c'));
+    expect(outcome, outcome.stderr).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('all clients have left'),
+    });
+  });
+
+  test('needs no more rights than to use Docker', async () => {
+    const asUser = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--', 'env', 'HOME=/none'];
+    chmodSync(engine.socket, 0o666);
+    const outcome = await ciUnder(asUser, [join(ROOT, 'test/clients/demo.c')]);
     expect(outcome, outcome.stderr).toMatchObject({
       status: 0,
       stdout: expect.stringContaining('all clients have left'),

@@ -50,6 +50,10 @@ export class Engine {
     throw new Error('dockerd did not start; on Debian: apt-get install docker.io');
   }
 
+  get socket(): string {
+    return join(this.directory, 'socket');
+  }
+
   docker(...args: readonly string[]): Promise<Outcome> {
     return this.run('docker', args);
   }
@@ -57,7 +61,7 @@ export class Engine {
   /** Runs a program that uses this engine, with these variables in its environment too. */
   run(program: string, args: readonly string[], variables: Readonly<Record<string, string>> = {}): Promise<Outcome> {
     const environment = {
-      DOCKER_HOST: `unix://${join(this.directory, 'socket')}`,
+      DOCKER_HOST: `unix://${this.socket}`,
       DOCKER_BUILDKIT: '0', // the builder that needs no plugin
       ...variables,
     };

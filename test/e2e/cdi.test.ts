@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { bus1fs, CLI } from '../support/bus1fs.js';
+import { bus1fs, CLI, run } from '../support/bus1fs.js';
 import { temporaryDirectory } from '../support/temporary.js';
 
 let directory: string;
@@ -51,6 +51,95 @@ describe('bus1fs cdi', () => {
     [['--link', '/etc/bus1'], 'bus1fs: --link takes a path in /dev\n'],
   ])('refuses %j', async (args, stderr) => {
     expect(await bus1fs('cdi', '--output', '-', ...args)).toMatchObject({ status: 1, stdout: '', stderr });
+  });
+});
+
+describe('bus1fs cdi --list and --remove', () => {
+  /** Runs it where /etc/cdi and /var/run/cdi are directories of ours. */
+  function withDirectories(script: string) {
+    mkdirSync(join(directory, 'bus1'));
+    mkdirSync(join(directory, 'layers'));
+    const layers = join(directory, 'layers');
+    const arrange = `mount -t tmpfs none /var/run && mount -t tmpfs none ${layers} && mkdir ${layers}/u ${layers}/w
+      mount -t overlay -o lowerdir=/etc,upperdir=${layers}/u,workdir=${layers}/w none /etc
+      rm -rf /etc/cdi && mkdir /var/run/cdi /etc/cdi`;
+    const command = `cdi() { ${process.execPath} ${CLI} cdi "$@"; }`;
+    return run('unshare', ['--mount', 'sh', '-c', `${arrange}\n${command}\ncd ${directory}\n${script}`]);
+  }
+
+  test('show the specifications that engines find, and what is missing for one', async () => {
+    const outcome = await withDirectories(`
+      cdi --list
+      cdi bus1 >/dev/null
+      cdi none --output /var/run/cdi/other.json --link /dev/other >/dev/null
+      echo '{ "kind": "example.com/thing", "devices": [] }' >/etc/cdi/thing.json
+      echo nonsense >/etc/cdi/nonsense.json
+      cdi --list`);
+    expect(outcome).toMatchObject({ status: 0, stderr: expect.not.stringContaining('    at ') });
+    const [none, header, ...lines] = outcome.stdout.trim().split('\n');
+    expect(none).toBe('no specification of bus1.dev/bus=bus1 in /etc/cdi or /var/run/cdi');
+    expect([header, ...lines].map((line) => line?.split(/ {2,}/))).toEqual([
+      ['FILE', 'DIRECTORY', 'BIND', 'LINK', 'STATE'],
+      ['/etc/cdi/bus1fs.json', `${directory}/bus1`, `${directory}/bus1`, '/dev/bus1', 'ok'],
+      ['/var/run/cdi/other.json', `${directory}/none`, `${directory}/none`, '/dev/other', `missing: ${directory}/none`],
+    ]);
+  });
+
+  test('say when the Node that the hook runs on is gone', async () => {
+    const outcome = await withDirectories(`
+      cdi bus1 >/dev/null
+      sed -i 's|"/[^"]*/node"|"/gone/v1.2.3/node"|' /etc/cdi/bus1fs.json
+      cdi --list`);
+    expect(outcome.stdout).toMatch(/ missing: \/gone\/v1\.2\.3\/node$/m);
+  });
+
+  test('remove what was written, and nothing else', async () => {
+    const outcome = await withDirectories(`
+      cdi bus1
+      cdi --remove
+      cdi --remove
+      echo '{}' >/etc/cdi/bus1fs.json
+      cdi --remove
+      cdi --remove --list
+      ls /etc/cdi`);
+    expect(outcome.stdout.trim().split('\n').slice(1)).toEqual(['removed /etc/cdi/bus1fs.json', 'bus1fs.json']);
+    expect(outcome.stderr.match(/^bus1fs: .*(there is no|was not written by|exclude).*$/gm)).toEqual([
+      'bus1fs: there is no /etc/cdi/bus1fs.json; see: bus1fs cdi --list',
+      'bus1fs: /etc/cdi/bus1fs.json was not written by bus1fs cdi',
+      'bus1fs: --list and --remove exclude each other',
+    ]);
+  });
+});
+
+describe('the programs of the hook', () => {
+  /** The hook of a specification that a Node at `node` writes, with `path` for PATH, and what else it says. */
+  async function specified(node: string, path: string) {
+    const outcome = await run('env', [`PATH=${path}`, node, CLI, 'cdi', '--output', '-']);
+    const { devices } = JSON.parse(outcome.stdout) as Specification;
+    return { program: devices[0].containerEdits.hooks[0].path, stderr: outcome.stderr };
+  }
+
+  /** A Node as version managers install it. */
+  function versionedNode(): string {
+    const bin = join(directory, 'versions/v20.1.2/bin');
+    mkdirSync(bin, { recursive: true });
+    copyFileSync(process.execPath, join(bin, 'node'));
+    return join(bin, 'node');
+  }
+
+  test('are named by paths without a version, if there are such', async () => {
+    const node = versionedNode();
+    const stable = temporaryDirectory('stable');
+    symlinkSync(node, join(stable, 'node'));
+    const { program } = await specified(node, `${dirname(node)}:${stable}`);
+    expect(program).toBe(join(stable, 'node'));
+  });
+
+  test('are said to be passing, if there are not', async () => {
+    const node = versionedNode();
+    const { program, stderr } = await specified(node, dirname(node));
+    expect(program).toBe(node);
+    expect(stderr).toContain(`bus1fs: containers need ${node}; when that goes, with an update say, run this again\n`);
   });
 });
 

@@ -25,6 +25,33 @@ const BIND_MOUNT = ['unshare', '--mount', 'sh', '-c', 'mount --bind "$1" /dev/fu
 /** The file is no character device there, pools are shared, and other users are kept out. */
 const NOT_ON_ONE_INODE = ['looks_like_a_character_device', 'pool_mappings', 'another_users_share_is_bounded'];
 
+/** As a user without privileges, under whom nothing of root's can be read. */
+const ANOTHER_USER = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--'];
+/** Cases that become other users themselves, make pid namespaces, or are about the owner of the directory. */
+const TAKES_PRIVILEGES = [
+  'stays_what_it_is',
+  'credentials_are_those_of_the_sending_thread',
+  'an_invisible_sender_is_0',
+  'ids_change_between_messages',
+  'another_users_share_is_bounded',
+  'a_table_that_is_almost_full',
+  'an_unprivileged_process',
+];
+
+/** Runs a program on a mount of the directory that is read-only, where opening for writing is EROFS. */
+const READ_ONLY = [
+  ...['unshare', '--mount', 'sh', '-c'],
+  'mount --bind "$(dirname "$1")" /mnt && mount -o remount,bind,ro /mnt && exec "$0" /mnt/bus1 "$2"',
+];
+/** Cases that are about writing. */
+const NOT_FOR_READING = [
+  'open_with_any_mode',
+  'looks_like_a_character_device',
+  'stays_what_it_is',
+  'read_write_and_seek',
+  'transfer_to_a_peer_of_every_access_mode',
+];
+
 const CLIENTS: readonly Client[] = [
   { title: 'peers', source: 'peers' },
   { title: 'handles', source: 'handles' },
@@ -39,6 +66,19 @@ const CLIENTS: readonly Client[] = [
     source,
     under: BIND_MOUNT,
     except: NOT_ON_ONE_INODE,
+  })),
+  ...['peers', 'handles', 'messages', 'processes', 'descriptors'].map((source) => ({
+    title: `${source}, as another user`,
+    source,
+    under: ANOTHER_USER,
+    except: TAKES_PRIVILEGES,
+  })),
+  ...['peers', 'handles', 'messages', 'descriptors'].map((source) => ({
+    title: `${source}, opened for reading on a read-only mount`,
+    source,
+    flags: ['-DPEER_ACCESS=O_RDONLY'],
+    under: READ_ONLY,
+    except: NOT_FOR_READING,
   })),
   { title: '32-bit programs', source: 'compat', flags: ['-m32'] },
   { title: 'siblings', source: 'siblings' },

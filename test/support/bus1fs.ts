@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DaemonStatus } from '../../src/engine/daemon-status.js';
+import { type Capability, NEEDED_CAPABILITIES } from '../../src/supervisor/capabilities.js';
 import { ROOT } from './compile.js';
 import { temporaryDirectory } from './temporary.js';
 
@@ -39,7 +40,13 @@ export function run(program: string, args: readonly string[], timeout = 30_000):
 /** Runs `bus1fs` with these arguments. */
 export const bus1fs = (...args: readonly string[]): Promise<Outcome> => run(process.execPath, [CLI, ...args]);
 
-/** A daemon with a temporary mount of its own. */
+/** The command to run another one under with these capabilities and no others. */
+export const withOnly = (capabilities: readonly Capability[]): string[] => {
+  const names = capabilities.map((name) => `+${name.slice('CAP_'.length).toLowerCase()}`);
+  return ['setpriv', `--bounding-set=${['-all', ...names].join()}`, '--inh-caps=-all', '--'];
+};
+
+/** A daemon with a temporary mount of its own, and, unless told otherwise, just the capabilities that the documents name. */
 export class Daemon {
   readonly directory: string;
   readonly process: ChildProcessByStdio<null, Readable, Readable>;
@@ -52,11 +59,12 @@ export class Daemon {
     args: readonly string[],
     nodeArgs: readonly string[],
     prefix: readonly string[],
+    capabilities: readonly Capability[],
   ) {
     this.directory = directory;
     // setpriv ends the daemon when this process dies, however it does.
     const node = [process.execPath, ...nodeArgs, CLI, 'mount', directory, ...args];
-    this.process = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...prefix, ...node], {
+    this.process = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...withOnly(capabilities), ...prefix, ...node], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.process.stderr.on('data', (data: Buffer) => {
@@ -67,14 +75,15 @@ export class Daemon {
 
   /**
    * Mounts on a temporary directory, without a link unless `args` say otherwise; node itself takes `nodeArgs`, and
-   * `prefix` is a command that runs the whole.
+   * `prefix` is a command that runs the whole with `capabilities`.
    */
   static start(
     args: readonly string[] = ['--no-link'],
     nodeArgs: readonly string[] = [],
     prefix: readonly string[] = [],
+    capabilities: readonly Capability[] = NEEDED_CAPABILITIES,
   ): Promise<Daemon> {
-    return Daemon.startAt(temporaryDirectory('mount'), args, nodeArgs, prefix);
+    return Daemon.startAt(temporaryDirectory('mount'), args, nodeArgs, prefix, capabilities);
   }
 
   static async startAt(
@@ -82,8 +91,9 @@ export class Daemon {
     args: readonly string[] = ['--no-link'],
     nodeArgs: readonly string[] = [],
     prefix: readonly string[] = [],
+    capabilities: readonly Capability[] = NEEDED_CAPABILITIES,
   ): Promise<Daemon> {
-    const daemon = new Daemon(directory, args, nodeArgs, prefix);
+    const daemon = new Daemon(directory, args, nodeArgs, prefix, capabilities);
     const ready = once(daemon.process.stdout, 'data').then(([line]) => String(line));
     const line = await Promise.race([
       ready,
