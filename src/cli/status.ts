@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { ExpectedError } from '../base/expected-error.js';
+import { printable, printableLines } from '../base/printable.js';
 import type { DaemonStatus } from '../engine/daemon-status.js';
 import { canonicalPath, findMount } from '../supervisor/mount-point.js';
 import { withDirectory } from './mount-argument.js';
@@ -15,7 +16,8 @@ export const addStatus = (cli: Argv): Argv =>
       const directory = canonicalPath(argv.directory);
       findMount(directory);
       const status = await readStatus(directory);
-      console.log(argv.json ? JSON.stringify(status, undefined, 2) : formatStatus(directory, status));
+      // Clients choose what they are called.
+      console.log(printableLines(argv.json ? JSON.stringify(status, undefined, 2) : formatStatus(directory, status)));
     },
   );
 
@@ -42,7 +44,7 @@ function formatStatus(directory: string, status: DaemonStatus): string {
   const rows = peers.map((peer) => [
     peer.id,
     peer.pid,
-    peer.command,
+    printable(peer.command),
     peer.uid,
     peer.connected ? 'connected' : 'disconnected',
     peer.nodes,

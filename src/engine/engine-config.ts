@@ -1,16 +1,20 @@
-import type { LogOptions } from '../base/log.js';
+import type { LogLevel } from '../base/log.js';
 import type { Limits } from '../bus/quota.js';
 import type { Attributes } from '../device.js';
 
-/** The descriptor on which the device process finds /dev/fuse, mounted. */
+/** The descriptor on which the engine finds /dev/fuse, mounted. */
 export const FUSE_FD = 3;
 /** And its end of the heartbeat. */
 export const HEARTBEAT_FD = 4;
 /** Where it says that traffic begins (see Latency). */
 export const ALARM_FD = 5;
+/** Where it logs, lines of JSON. What Node says when it dies goes there too. */
+export const LOG_FD = 2;
 
-/** What the supervisor tells the device process, as its only argument, in JSON. */
-export interface DeviceConfig {
+/** What the supervisor tells the engine, as its only argument, in JSON. */
+export interface EngineConfig {
+  /** The engine ends with this process. */
+  readonly supervisorPid: number;
   /** st_dev of the mount. */
   readonly deviceNumber: { readonly major: number; readonly minor: number };
   /** The first number for nodes and open files that no engine before has given out. */
@@ -19,5 +23,5 @@ export interface DeviceConfig {
   readonly device: Attributes;
   /** Of every user. */
   readonly limits: Limits;
-  readonly log: LogOptions;
+  readonly logLevel: LogLevel;
 }

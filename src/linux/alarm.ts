@@ -1,17 +1,13 @@
 import { functionAddress, systemCall } from './libc.js';
 import { NativeBuffer } from './native-buffer.js';
+import { setSignalHandler } from './signals.js';
 
-const sigaction = systemCall<[signal: number, action: number, old: number]>(
-  'int sigaction(int signal, uintptr_t action, uintptr_t old)',
-);
 const setitimer = systemCall<[which: number, value: number, old: number]>(
   'int setitimer(int which, uintptr_t value, uintptr_t old)',
 );
 
 const SIGALRM = 14;
 const ITIMER_REAL = 0;
-/** `struct sigaction` of glibc and musl: handler, 128 bytes of mask, flags, restorer. */
-const SIGACTION_SIZE = 152;
 const TIMEVAL_USEC = 1_000_000;
 
 const timer = new NativeBuffer(32); // struct itimerval: interval, then value, as seconds and microseconds
@@ -20,9 +16,7 @@ const timer = new NativeBuffer(32); // struct itimerval: interval, then value, a
  * A handler must exist for a signal to interrupt a system call, and must be C. abs(3) has the type of a handler and does
  * nothing; and without SA_RESTART the call it interrupts fails with EINTR.
  */
-const action = new NativeBuffer(SIGACTION_SIZE);
-action.setU64(0, functionAddress('abs'));
-sigaction(SIGALRM, action.address, 0);
+setSignalHandler(SIGALRM, functionAddress('abs'));
 
 function set(intervalUs: number): void {
   for (const at of [0, 16]) {
