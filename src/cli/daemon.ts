@@ -7,6 +7,7 @@ import { dup3 } from '../linux/file.js';
 import { inheritNoDescriptors } from '../linux/process.js';
 
 const STDOUT = 1;
+const ENDING = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
 const LOG_FILE_MODE = 0o640;
 /** Set for the process that is the daemon, and by nobody else. */
 const VARIABLE = 'BUS1FS_IS_DAEMON';
@@ -22,15 +23,13 @@ export async function startDaemon(logFile: string): Promise<number> {
   const log = openSync(logFile, 'a+', LOG_FILE_MODE);
   const { size } = fstatSync(log);
   inheritNoDescriptors();
+  // Until it is ready it is a part of this command. These are handled when this function waits, and then there is a child.
+  for (const signal of ENDING) process.on(signal, () => child.kill());
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     detached: true,
     stdio: ['ignore', 'pipe', log],
     env: { ...process.env, [VARIABLE]: '1' },
   });
-  // Until it is ready it is a part of this command.
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const) {
-    process.on(signal, () => child.kill('SIGTERM'));
-  }
   const exited = once(child, 'exit');
   exited.catch(() => {}); // it is looked at when there is nothing more to read
   let said = '';
@@ -48,10 +47,12 @@ function readFrom(fd: number, offset: number): Uint8Array {
   return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, offset));
 }
 
-/** What the daemon does when it is ready: tells whoever started it, and lets go of it. */
-export async function announceDaemon(text: string): Promise<void> {
-  await writeAll(STDOUT, Buffer.from(text));
+/** Tells whoever started the daemon that it is ready, and lets go of it. False if it has gone. */
+export async function announceDaemon(text: string): Promise<boolean> {
+  const bytes = Buffer.from(text);
+  const written = await writeAll(STDOUT, bytes);
   const nowhere = openSync('/dev/null', 'r+');
   dup3(nowhere, STDOUT, 0);
   closeSync(nowhere);
+  return written === bytes.length;
 }

@@ -11,12 +11,12 @@ const TEMPLATES = fileURLToPath(new URL('../../mount/', import.meta.url));
 const MARK = 'bus1fs install';
 const ENABLED = '/etc/systemd/system/multi-user.target.wants/bus1fs.service';
 
-/** A file of the system, made from one in mount/; where that calls bus1fs, it says `call.from`. */
+/** A file of the system, made from one in mount/; where that calls bus1fs, `call.from` finds how. */
 interface SystemFile {
   readonly template: string;
   readonly path: string;
   readonly mode: number;
-  readonly call?: { readonly from: string; readonly quote: (word: string) => string };
+  readonly call?: { readonly from: RegExp; readonly quote: (word: string) => string };
 }
 
 const quoteForSystemd = (word: string): string =>
@@ -28,15 +28,14 @@ const FILES: readonly SystemFile[] = [
     template: 'bus1fs.service',
     path: '/etc/systemd/system/bus1fs.service',
     mode: 0o644,
-    call: { from: '/usr/bin/bus1fs', quote: quoteForSystemd },
+    call: { from: /(?<=^ExecStart=)\S+/m, quote: quoteForSystemd },
   },
   { template: 'bus1fs.tmpfiles', path: '/etc/tmpfiles.d/bus1fs.conf', mode: 0o644 },
   {
     template: 'mount.bus1',
     path: '/sbin/mount.bus1',
     mode: 0o755,
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the shell's
-    call: { from: '"${BUS1FS:-bus1fs}"', quote: quoteForShell },
+    call: { from: /(?<=^exec )bus1fs/m, quote: quoteForShell },
   },
 ];
 

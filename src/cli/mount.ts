@@ -107,11 +107,17 @@ export const addMount = (cli: Argv): Argv =>
         latency: argv.latency,
         log: logOptions(argv),
         logFile,
-        announce: logFile === undefined ? (text) => writeAll(STDOUT, Buffer.from(text)) : announceDaemon,
+        announce: logFile === undefined ? announce : announceDaemon,
       });
       exitNow(status);
     },
   );
+
+/** Whether anybody reads it makes no difference. */
+async function announce(text: string): Promise<boolean> {
+  writeAll(STDOUT, Buffer.from(text));
+  return true;
+}
 
 function parseMode(text: string): number {
   if (!/^[0-7]{1,4}$/.test(text) || Number.parseInt(text, 8) > 0o777) {

@@ -14,7 +14,7 @@ export function takeSignals(end: (signal: NodeJS.Signals) => void, reopen?: () =
     process.on(signal, handler);
     return [signal, handler] as const;
   });
-  ignoreSignals(STOPPING);
+  ignoreSignals([...ENDING, ...STOPPING]);
   return () => {
     for (const [signal, handler] of handlers) process.off(signal, handler);
   };

@@ -37,8 +37,8 @@ export interface SupervisorOptions {
   readonly log: LogOptions;
   /** The file that standard error is, to be opened anew on SIGHUP; without one, SIGHUP ends the service. */
   readonly logFile: string | undefined;
-  /** Called with the lines that say that the device can be used. */
-  readonly announce: (text: string) => unknown;
+  /** Called with the lines that say that the device can be used. It ends where this resolves to false. */
+  readonly announce: (text: string) => Promise<boolean>;
 }
 
 /** FUSE_ROOT_ID, which every mount begins with, is 1. */
@@ -173,16 +173,15 @@ async function makeUsable(
   } catch (error) {
     throw new ExpectedError(`the device cannot be opened: ${messageOf(error)}; see: bus1fs doctor`);
   }
-  const ready = `bus1fs ready: ${device}\n`;
-  if (link === undefined || createLink(link, device)) {
-    log.info({ directory, link }, 'mounted');
-    announce(ready);
-  } else {
+  let text = `bus1fs ready: ${device}\n`;
+  const isLinked = link !== undefined && createLink(link, device);
+  if (link !== undefined && !isLinked) {
     const found = describeFile(link);
     log.warn({ link, found }, 'left alone what is there and is not ours; clients find the device in the mount only');
-    log.info({ directory }, 'mounted');
-    announce(`${ready}bus1fs: the link ${link} was not made: ${found} is there and was left alone; use ${device}\n`);
+    text += `bus1fs: the link ${link} was not made: ${found} is there and was left alone; use ${device}\n`;
   }
+  log.info({ directory, link: isLinked ? link : undefined }, 'mounted');
+  if (!(await announce(text))) throw new ExpectedError('whoever started this has gone before it was ready');
   if (!notifyManager('READY=1')) log.warn('the service manager could not be told that the device is ready');
 }
 

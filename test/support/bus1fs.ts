@@ -43,8 +43,9 @@ export const bus1fs = (...args: readonly string[]): Promise<Outcome> => run(proc
 export class Daemon {
   readonly directory: string;
   readonly process: ChildProcessByStdio<null, Readable, Readable>;
-  /** What it has logged so far. */
+  /** What it has logged so far, and what it has said when it was ready. */
   log = '';
+  announcement = '';
   private readonly ended: Promise<unknown>;
 
   private constructor(
@@ -84,7 +85,10 @@ export class Daemon {
     prefix: readonly string[] = [],
   ): Promise<Daemon> {
     const daemon = new Daemon(directory, args, nodeArgs, prefix);
-    const ready = once(daemon.process.stdout, 'data').then(([line]) => String(line));
+    const ready = once(daemon.process.stdout, 'data').then(([text]) => {
+      daemon.announcement = String(text);
+      return daemon.announcement.replace(/(?<=\n).*/s, '');
+    });
     const line = await Promise.race([
       ready,
       daemon.ended.then(() => 'ended'),

@@ -8,12 +8,13 @@ const FILLING = Buffer.alloc(4096, '.');
 
 /** A pipe that is full, and stays so until the test reads from it. */
 export class FullPipe {
-  /** The end to write to, where writing waits. */
+  /** The end to write to, where writing waits, and where others can open it. */
   readonly fd: number;
+  readonly path = join(temporaryDirectory('pipe'), 'fifo');
   private readonly reader: number;
 
   constructor() {
-    const path = join(temporaryDirectory('pipe'), 'fifo');
+    const { path } = this;
     execFileSync('mkfifo', [path]);
     this.reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const filler = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
@@ -44,6 +45,11 @@ export class FullPipe {
 
   /** Leaves nobody to read it. */
   closeReader(): void {
+    closeSync(this.reader);
+  }
+
+  close(): void {
+    closeSync(this.fd);
     closeSync(this.reader);
   }
 }

@@ -11,6 +11,7 @@ const CTRL_S = '\x13';
 export class Terminal {
   /** What programs have as their standard input, output or error. */
   readonly fd: number;
+  readonly path: string;
   private readonly user: number;
 
   constructor() {
@@ -19,7 +20,8 @@ export class Terminal {
     const number = new NativeBuffer(4);
     ioctl(this.user, TIOCSPTLCK, number.address);
     ioctl(this.user, TIOCGPTN, number.address);
-    this.fd = openSync(`/dev/pts/${number.u32(0)}`, O_RDWR | O_NOCTTY);
+    this.path = `/dev/pts/${number.u32(0)}`;
+    this.fd = openSync(this.path, O_RDWR | O_NOCTTY);
   }
 
   type(text: string): void {
