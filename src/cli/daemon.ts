@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 import { writeAll } from '../base/log-output.js';
 import { dup3 } from '../linux/file.js';
 import { inheritNoDescriptors } from '../linux/process.js';
+import { NO_DEBUGGER } from '../supervisor/engine-process.js';
 
 const STDOUT = 1;
 const ENDING = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
@@ -25,7 +26,7 @@ export async function startDaemon(logFile: string): Promise<number> {
   inheritNoDescriptors();
   // Until it is ready it is a part of this command. These are handled when this function waits, and then there is a child.
   for (const signal of ENDING) process.on(signal, () => child.kill());
-  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+  const child = spawn(process.execPath, [...process.execArgv, ...NO_DEBUGGER, ...process.argv.slice(1)], {
     detached: true,
     stdio: ['ignore', 'pipe', log],
     env: { ...process.env, [VARIABLE]: '1' },

@@ -15,7 +15,7 @@ if (major > LEAST.major || (major === LEAST.major && minor >= LEAST.minor)) {
 } else {
   console.error(
     `bus1fs: needs Node ${LEAST.major}.${LEAST.minor} or newer, and ${process.execPath} is ${process.versions.node}; ` +
-      'Debian 13 has it, and for all others https://nodejs.org/en/download',
+      'get one with: npm install --global node@22, or from https://nodejs.org/en/download',
   );
   process.exit(1);
 }

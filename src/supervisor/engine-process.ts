@@ -14,8 +14,8 @@ const KILL_TIMEOUT_MS = 1000;
  * functions, of which V8 by default stops inlining too early (a tenth of the time spent in JavaScript).
  */
 const NODE_OPTIONS = ['--enable-source-maps', '--single-threaded-gc', '--max-inlined-bytecode-size-cumulative=4000'];
-/** Before it can ignore the signal itself. */
-const NO_DEBUGGER = ['--disable-sigusr1'].filter((option) => process.allowedNodeEnvironmentFlags.has(option));
+/** Keeps Node from opening its debugger before a program of ours can see to that itself, where it has an option for it. */
+export const NO_DEBUGGER = ['--disable-sigusr1'].filter((option) => process.allowedNodeEnvironmentFlags.has(option));
 const ENGINE = fileURLToPath(new URL('../engine/engine.js', import.meta.url));
 /** A whole line of a logger. */
 const LOG_LINE = /^\{"level":.*\}$/;

@@ -1,5 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { Errno, errnoName } from '../base/errno.js';
 import { ExpectedError, messageOf } from '../base/expected-error.js';
@@ -45,6 +46,8 @@ export interface SupervisorOptions {
 const FIRST_ID = 2;
 const STDERR = 2;
 const LOG_FILE_MODE = 0o640;
+/** How long it may take to hear that the engine has ended, after its device has. */
+const ENDING_MS = 500;
 /** How long the last lines of the log may take. */
 const FLUSH_MS = 500;
 const NEEDS_ROOT = 'mounting needs CAP_SYS_ADMIN; run as root, and see: bus1fs doctor';
@@ -98,7 +101,7 @@ async function serve(options: SupervisorOptions, stop: Promise<End>, sink: LogSi
     watchdog = new Watchdog(heartbeat, deviceMinor, log, () => engine.kill());
     latency = new Latency(options.latency, heartbeat, engine.alarm, log);
     const ended = Promise.race([engine.ended, stop]);
-    await Promise.race([makeUsable(options, device, log), ended]);
+    await Promise.race([makeUsable(options, device, log).catch((error) => unlessEnded(ended, error)), ended]);
     const { wanted, why } = await ended;
     log[wanted ? 'info' : 'error']({ directory, why }, 'ending');
     return wanted;
@@ -183,6 +186,12 @@ async function makeUsable(
   log.info({ directory, link: isLinked ? link : undefined }, 'mounted');
   if (!(await announce(text))) throw new ExpectedError('whoever started this has gone before it was ready');
   if (!notifyManager('READY=1')) log.warn('the service manager could not be told that the device is ready');
+}
+
+/** Throws `error`, unless the end that it may have come from is about to be known, and says more. */
+async function unlessEnded(ended: Promise<End>, error: unknown): Promise<void> {
+  const isEnded = await Promise.race([ended.then(() => true), sleep(ENDING_MS, false)]);
+  if (!isEnded) throw error;
 }
 
 /** Tells systemd, if it started us and wants to know (sd_notify(3)). False if it does not take it. */

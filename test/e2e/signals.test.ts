@@ -2,12 +2,15 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import { CLI, Daemon, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
 import { eventually } from '../support/eventually.js';
+import { temporaryDirectory } from '../support/temporary.js';
 import { Terminal } from '../support/terminal.js';
 
 const holder = compiler.compile('clients/holder.c', 'holder-for-signals');
@@ -66,6 +69,18 @@ describe('a daemon', () => {
     process.kill(first, 'SIGTERM');
     expect(await daemon.exit()).toBe(0);
   });
+});
+
+test('the seccomp agent ends on SIGHUP, and on none that it is not asked to end by', async () => {
+  const socket = join(temporaryDirectory('agent'), 'socket');
+  const args = ['--pdeathsig', 'KILL', '--', process.execPath, CLI, 'seccomp-agent', '--socket', socket];
+  const agent = spawn('setpriv', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const ended = once(agent, 'exit');
+  const log = text(agent.stderr);
+  await once(agent.stdout, 'data');
+  for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGPIPE', 'SIGSEGV', 'SIGHUP'] as const) agent.kill(signal);
+  expect(await ended).toEqual([0, null]);
+  expect(await log).toMatch(/^\{.*"SIGHUP".*\}\n$/);
 });
 
 describe('bus1fs run', () => {

@@ -106,6 +106,19 @@ describe('a defect leaves nothing', () => {
     expect(processes()).toEqual([]);
   });
 
+  test('in the engine, whose last words are in the log', async () => {
+    const defect = first('if (process.argv[1].endsWith("engine.js")) throw new Error("a defect")');
+    const outcome = await run(process.execPath, [...defect, CLI, 'mount', directory, '--no-link']);
+    expect(outcome).toMatchObject({ status: 1, stdout: '' });
+    const lines = outcome.stderr
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines).toContainEqual(expect.objectContaining({ level: 50, text: 'Error: a defect' }));
+    expect(lines.at(-1)).toMatchObject({ msg: 'ending', why: 'the device process died: exit status 1' });
+    expect(isMounted(directory)).toBe(false);
+  });
+
   test('while it serves', async () => {
     const defect = first('process.on("SIGWINCH", () => { throw new Error("a defect") })');
     const daemon = await Daemon.start(['--no-link'], defect);
