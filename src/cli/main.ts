@@ -11,7 +11,7 @@ process.on('SIGUSR1', () => {});
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major > LEAST.major || (major === LEAST.major && minor >= LEAST.minor)) {
-  import('./commands.js').then(({ runCommand }) => runCommand(process.argv.slice(2)));
+  import('./command-line.js').then(({ runCommand }) => runCommand(process.argv.slice(2)));
 } else {
   console.error(
     `bus1fs: needs Node ${LEAST.major}.${LEAST.minor} or newer, and ${process.execPath} is ${process.versions.node}; ` +

@@ -8,7 +8,7 @@ import { addCdi } from './cdi.js';
 import { addCompletion } from './completion.js';
 import { addDoctor } from './doctor.js';
 import { addIncludeDir } from './include-dir.js';
-import { addInstall } from './install.js';
+import { addInstall } from './installation.js';
 import { addMount } from './mount.js';
 import { addRun, separateProgram } from './run.js';
 import { addSeccompAgent } from './seccomp-agent.js';
