@@ -1,4 +1,4 @@
-import { Errno } from '../base/errno.js';
+import { Errno, errnoName } from '../base/errno.js';
 import { F_GETFL, F_SETFL, fcntl, ioctl, O_NONBLOCK, read, write } from '../linux/file.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import {
@@ -40,7 +40,7 @@ export class Connection {
       if (length === -Errno.ENODEV || length === 0) return 'unmounted';
       // ENOENT: the request was interrupted before it could be read.
       if (length !== -Errno.EINTR && length !== -Errno.ENOENT) {
-        throw new Error(`reading /dev/fuse failed with errno ${-length}`);
+        throw new Error(`reading /dev/fuse failed with ${errnoName(length)}`);
       }
     }
   }
@@ -55,7 +55,7 @@ export class Connection {
   send(address: number, length: number): void {
     const error = -write(this.fd, address, length);
     if (error > 0 && error !== Errno.ENOENT && error !== Errno.ENODEV) {
-      throw new Error(`the kernel refused a FUSE reply with errno ${error}`);
+      throw new Error(`the kernel refused a FUSE reply with ${errnoName(error)}`);
     }
   }
 

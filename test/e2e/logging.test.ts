@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { bus1fs, CLI, Daemon, run } from '../support/bus1fs.js';
+import { bus1fs, CLI, Daemon, isMounted, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
 import { eventually } from '../support/eventually.js';
 import { FullPipe } from '../support/full-pipe.js';
@@ -82,6 +83,21 @@ describe('a log that takes nothing', () => {
     expect(existsSync(socket)).toBe(false);
     pipe.close();
   });
+});
+
+test('standard output that takes nothing holds up nothing', async () => {
+  const terminal = new Terminal();
+  terminal.stop();
+  const directory = temporaryDirectory('silent');
+  const mount = [process.execPath, CLI, 'mount', directory, '--no-link'];
+  const daemon = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...mount], { stdio: ['ignore', terminal.fd, 'pipe'] });
+  const ended = once(daemon, 'exit');
+  await once(daemon.stderr as Readable, 'data'); // it is mounted
+  expect(await run(holder, [join(directory, 'bus1'), 'query'])).toMatchObject({ status: 0 });
+  daemon.kill('SIGTERM');
+  expect(await ended).toEqual([0, null]);
+  expect(isMounted(directory)).toBe(false);
+  terminal.close();
 });
 
 test('a log that is read late is whole', async () => {

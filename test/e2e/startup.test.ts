@@ -81,6 +81,24 @@ describe('a signal in the middle of starting leaves nothing', () => {
     expect(isMounted(directory)).toBe(false);
   });
 
+  test('SIGKILL to --daemon before it is ready', async () => {
+    const untold = `
+      process.env.STARTER ??= process.pid;
+      if (process.argv[1].endsWith('engine.js')) {
+        try {
+          for (;;) process.kill(Number(process.env.STARTER), 0);
+        } catch {}
+      }`;
+    const command = ['mount', directory, '--no-link', '--daemon', '--log-file', '/dev/null'];
+    const child = start(...first(untold), CLI, ...command);
+    const exited = once(child, 'exit');
+    await until(child, () => isMounted(directory));
+    child.kill('SIGKILL');
+    await exited;
+    await eventually(() => processes().length === 0, 'the end of the daemon');
+    expect(isMounted(directory)).toBe(false);
+  });
+
   test('SIGKILL before the engine is tied to its supervisor', async () => {
     const untied = `
       if (!process.argv[1].endsWith('engine.js')) process.env.PARENT = process.pid;
