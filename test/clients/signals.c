@@ -4,11 +4,13 @@
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 int main(void)
 {
 	sigset_t all;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* it blocks every other */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	puts("ready");

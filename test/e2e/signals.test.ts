@@ -60,13 +60,16 @@ describe('a daemon', () => {
   test('collects orphans, as the first process of a container', async () => {
     const daemon = await Daemon.start(['--no-link'], [], ['unshare', '--pid', '--fork', '--mount-proc']);
     const [first = 0] = childrenOf(daemon.process.pid ?? 0);
-    const [engine] = childrenOf(first);
-    const enter = ['--target', `${first}`, '--pid', '--mount', 'sh', '-c', '(sleep 1000 >&- 2>&- &)'];
-    expect(await run('nsenter', enter)).toMatchObject({ status: 0 });
-    const orphan = childrenOf(first).find((pid) => pid !== engine) ?? 0;
-    process.kill(orphan);
-    await eventually(() => !childrenOf(first).includes(orphan), 'the end of the orphan');
-    process.kill(first, 'SIGTERM');
+    try {
+      const [engine] = childrenOf(first);
+      const enter = ['--target', `${first}`, '--pid', '--mount', 'sh', '-c', '(sleep 1000 >&- 2>&- &)'];
+      expect(await run('nsenter', enter)).toMatchObject({ status: 0 });
+      const orphan = childrenOf(first).find((pid) => pid !== engine) ?? 0;
+      process.kill(orphan);
+      await eventually(() => !childrenOf(first).includes(orphan), 'the end of the orphan');
+    } finally {
+      process.kill(first, 'SIGTERM');
+    }
     expect(await daemon.exit()).toBe(0);
   });
 });
@@ -130,7 +133,11 @@ describe('bus1fs run', () => {
   });
 
   test('ends as a shell would when its program dies of a real-time signal', async () => {
-    const program = await Program.start([], undefined, ['sh', '-c', 'echo ready; exec sleep 1000']);
+    const program = await Program.start([], undefined, [
+      'sh',
+      '-c',
+      'echo ready; exec setpriv --pdeathsig KILL sleep 1000',
+    ]);
     program.send(LAST_REALTIME);
     expect(await program.end()).toBe(128 + LAST_REALTIME);
   });
