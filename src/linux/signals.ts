@@ -24,6 +24,15 @@ export function setSignalHandler(signal: number, handler: number, flags = 0): nu
   return sigaction(signal, action.address, 0);
 }
 
+/** The system call itself: the C library refuses to touch signals that it keeps for its own use. */
+const rtSigaction = systemCall<[number: number, signal: number, action: number, old: number, setSize: number]>(
+  'long syscall(long number, int signal, uintptr_t action, uintptr_t old, size_t setSize)',
+);
+const SYS_RT_SIGACTION = 13; // x86-64
+const SIGSET_SIZE = 8;
+/** The kernel's `struct sigaction`: handler, flags, restorer, mask. */
+const kernelAction = new NativeBuffer(32);
+
 /** The highest number of a signal. */
 export const SIGRTMAX = 64;
 /** What must not be ignored, or nobody could wait for children; and what does no harm. */
@@ -43,15 +52,6 @@ export function ignoreSignals(exceptions: readonly NodeJS.Signals[] = []): void 
     if (!kept.has(signal) && (node.has(signal) || hasDefault(signal))) ignore(signal);
   }
 }
-
-/** The system call itself: the C library refuses to touch signals that it keeps for its own use. */
-const rtSigaction = systemCall<[number: number, signal: number, action: number, old: number, setSize: number]>(
-  'long syscall(long number, int signal, uintptr_t action, uintptr_t old, size_t setSize)',
-);
-const SYS_RT_SIGACTION = 13; // x86-64
-const SIGSET_SIZE = 8;
-/** The kernel's `struct sigaction`: handler, flags, restorer, mask. */
-const kernelAction = new NativeBuffer(32);
 
 function hasDefault(signal: number): boolean {
   rtSigaction(SYS_RT_SIGACTION, signal, 0, kernelAction.address, SIGSET_SIZE);
