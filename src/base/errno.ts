@@ -1,3 +1,5 @@
+import { constants } from 'node:os';
+
 /*
  * How failure is told, in all of this tree.
  *
@@ -48,3 +50,10 @@ export const Errno = {
 } as const;
 
 export type Errno = (typeof Errno)[keyof typeof Errno];
+
+const NAMES = new Map<number, string>(
+  [...Object.entries(constants.errno), ...Object.entries(Errno)].map(([name, error]) => [error, name]),
+);
+
+/** The name of an error of the system, positive or negative: EPERM, say. */
+export const errnoName = (error: number): string => NAMES.get(Math.abs(error)) ?? `errno ${Math.abs(error)}`;

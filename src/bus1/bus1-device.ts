@@ -51,7 +51,10 @@ export class Bus1Device implements DeviceNode {
       bus,
       commands: COMMANDS,
       counters: this.counters,
-      onRelease: (file) => this.files.delete(file.peer),
+      onRelease: (file) => {
+        this.note(file, 'a peer was closed');
+        this.files.delete(file.peer);
+      },
     };
   }
 
@@ -73,7 +76,13 @@ export class Bus1Device implements DeviceNode {
     const file = new Bus1File(this.context, pool, opener);
     this.files.set(file.peer, file);
     this.counters.opened++;
+    this.note(file, 'a peer was opened');
     return file;
+  }
+
+  private note({ peer }: Bus1File, what: string): void {
+    const { log } = this.options;
+    if (log.isLevelEnabled('debug')) log.debug({ peer: this.describe(peer) }, what);
   }
 
   private createPool(uid: number): SharedPool | Errno {

@@ -1,42 +1,21 @@
 #!/usr/bin/env node
-import yargs from 'yargs';
-import { hideBin } from 'yargs/helpers';
-import { ExpectedError } from '../base/expected-error.js';
-import { VERSION } from '../base/version.js';
-import { addCdi } from './cdi.js';
-import { addDoctor } from './doctor.js';
-import { addIncludeDir } from './include-dir.js';
-import { addMount } from './mount.js';
-import { addRun } from './run.js';
-import { addSeccompAgent } from './seccomp-agent.js';
-import { addStatus } from './status.js';
-import { addUmount } from './umount.js';
+/*
+ * The first file of the command, and the only one that an old Node can read, down to 12.17: it imports nothing before the
+ * version is known.
+ */
 
-const cli = yargs(hideBin(process.argv))
-  .scriptName('bus1fs')
-  .usage('$0 COMMAND\n\nServes /dev/bus1, the bus1 kernel message bus, from user space.')
-  .demandCommand(1, 'Say what to do.')
-  .recommendCommands()
-  .strict()
-  .parserConfiguration({ 'populate--': true })
-  .version(VERSION)
-  .alias({ h: 'help', V: 'version' })
-  .wrap(Math.min(100, process.stdout.columns ?? 100))
-  .fail((message, error) => {
-    if (error) throw error;
-    throw new ExpectedError(`${message} See: bus1fs --help`);
-  });
-for (const add of [addMount, addUmount, addStatus, addDoctor, addIncludeDir, addCdi, addRun, addSeccompAgent]) add(cli);
+const LEAST = { major: 20, minor: 19 };
 
-try {
-  await cli.parseAsync();
-} catch (error) {
-  if (!(error instanceof ExpectedError || isSystemError(error))) throw error;
-  console.error(`bus1fs: ${error.message}`);
+// Node would open its debugger, on a port that every user can reach.
+process.on('SIGUSR1', () => {});
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major > LEAST.major || (major === LEAST.major && minor >= LEAST.minor)) {
+  import('./command-line.js').then(({ runCommand }) => runCommand(process.argv.slice(2)));
+} else {
+  console.error(
+    `bus1fs: needs Node ${LEAST.major}.${LEAST.minor} or newer, and ${process.execPath} is ${process.versions.node}; ` +
+      'get one with: npm install --global node@22, or from https://nodejs.org/en/download',
+  );
   process.exit(1);
-}
-
-/** A system call that failed, by its name and the file it was about: no defect of ours, and it says all there is to say. */
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'syscall' in error;
 }

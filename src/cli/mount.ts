@@ -1,17 +1,24 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { fstatSync, openSync, readFileSync } from 'node:fs';
-import type { Readable } from 'node:stream';
+import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
-import { ExpectedError } from '../base/expected-error.js';
+import { ExpectedError, UsageError } from '../base/expected-error.js';
+import { writeAll } from '../base/log-output.js';
 import { DEFAULT_LIMITS } from '../bus/quota.js';
+import { groupId } from '../linux/group.js';
+import { exitNow } from '../linux/process.js';
 import { LATENCY_MODES } from '../supervisor/latency.js';
+import { canonicalPath } from '../supervisor/mount-point.js';
 import { supervise } from '../supervisor/supervisor.js';
+import { announceDaemon, isDaemon, startDaemon } from './daemon.js';
 import { logOptions, withLog } from './log-options.js';
 import { withDirectory } from './mount-argument.js';
 
 const INT_MAX = 0x7fff_ffff;
+const GID_MAX = 0xffff_fffe;
 const LIMITS = ['max-hands', 'max-slices', 'max-handles', 'max-inflight-bytes', 'max-inflight-fds'] as const;
+const LOG_FILE = '/var/log/bus1fs.log';
+const STDOUT = 1;
+/** Clients pass through the directories that are made for the mount. */
+const UMASK = 0o022;
 
 const limit = (describe: string, fallback: number) =>
   ({ describe, type: 'number', default: fallback, requiresArg: true, group: 'Limits of each user:' }) as const;
@@ -34,17 +41,30 @@ export const addMount = (cli: Argv): Argv =>
           default: '/dev/bus1',
           requiresArg: true,
         })
+        .option('mode', {
+          describe: 'who may open the device, in octal as for chmod',
+          type: 'string',
+          default: '0666',
+          requiresArg: true,
+        })
+        .option('group', {
+          describe: "the device's group, by name or number",
+          type: 'string',
+          default: '0',
+          requiresArg: true,
+        })
         .option('daemon', { describe: 'return once the device is usable', type: 'boolean', default: false })
         .option('log-file', {
-          describe: 'where --daemon logs to',
+          describe: 'where --daemon logs to; SIGHUP opens it anew',
           type: 'string',
-          default: '/var/log/bus1fs.log',
+          defaultDescription: JSON.stringify(LOG_FILE),
           requiresArg: true,
         })
         .option('latency', {
           describe: 'keep CPUs awake: while there is traffic, always, never',
           choices: LATENCY_MODES,
           default: 'auto' as const,
+          requiresArg: true,
         })
         .option('max-hands', limit('calls that wait for slow memory at once', 16))
         .option('trust-uid', {
@@ -62,14 +82,34 @@ export const addMount = (cli: Argv): Argv =>
           const wrong = LIMITS.find(
             (name) => !(Number.isInteger(argv[name]) && argv[name] >= 0 && argv[name] <= INT_MAX),
           );
-          if (wrong !== undefined) throw new ExpectedError(`--${wrong} takes a whole number from 0 to ${INT_MAX}`);
+          if (wrong !== undefined) throw new UsageError(`--${wrong} takes a whole number from 0 to ${INT_MAX}`);
+          if (argv['log-file'] !== undefined && !argv.daemon) {
+            throw new UsageError('--log-file is for --daemon; in the foreground the log is standard error');
+          }
           return true;
-        }),
+        })
+        .example([
+          ['$0 mount', 'serve /run/bus1/bus1, linked from /dev/bus1, until Ctrl-C'],
+          ['$0 mount --daemon', 'the same in the background'],
+          ['$0 mount /run/bus/bus1 --no-link', 'elsewhere, for containers that get /run/bus'],
+          ['$0 mount --mode 0660 --group bus', 'for members of a group only'],
+        ])
+        .epilogue(
+          'SIGTERM, SIGINT, SIGQUIT and SIGHUP unmount and end it, as bus1fs umount does; a --daemon takes SIGHUP as a ' +
+            'request to open its --log-file anew. Other signals are ignored.',
+        ),
     async (argv) => {
-      if (argv.daemon) return daemonize(argv.logFile);
-      process.exitCode = await supervise({
-        directory: argv.directory,
-        link: (argv.link as string | false) || undefined,
+      const device = { mode: parseMode(argv.mode), uid: 0, gid: parseGroup(argv.group) };
+      const logFile = argv.daemon ? resolve(argv.logFile ?? LOG_FILE) : undefined;
+      if (logFile !== undefined && !isDaemon()) process.exit(await startDaemon(logFile));
+      const directory = canonicalPath(argv.directory);
+      const link = (argv.link as string | false) ? resolve(argv.link) : undefined;
+      if (logFile !== undefined) process.chdir('/'); // the file system that it was started on can be unmounted
+      process.umask(UMASK);
+      const status = await supervise({
+        directory,
+        link,
+        device,
         limits: {
           slices: argv.maxSlices,
           handles: argv.maxHandles,
@@ -80,26 +120,28 @@ export const addMount = (cli: Argv): Argv =>
         trustedUids: argv.trustUid,
         latency: argv.latency,
         log: logOptions(argv),
+        logFile,
+        announce: logFile === undefined ? announce : announceDaemon,
       });
-      // The signal handlers would keep an idle event loop alive.
-      process.exit();
+      exitNow(status);
     },
   );
 
-/**
- * Starts the same command in a session of its own, with `logFile` for its standard error, and waits for its first
- * line, which says that it is ready.
- */
-async function daemonize(logFile: string): Promise<void> {
-  const log = openSync(logFile, 'a+', 0o640);
-  const { size } = fstatSync(log);
-  const args = process.argv.slice(1).filter((argument) => argument !== '--daemon');
-  const child = spawn(process.execPath, [...process.execArgv, ...args], {
-    detached: true,
-    stdio: ['ignore', 'pipe', log],
-  });
-  const line = await Promise.race([once(child.stdout as Readable, 'data'), once(child, 'exit').then(() => undefined)]);
-  if (line !== undefined) process.stdout.write(line[0] as Buffer);
-  else process.stderr.write(readFileSync(logFile).subarray(size));
-  process.exit(line !== undefined ? 0 : 1);
+/** Whether anybody reads it makes no difference. */
+async function announce(text: string): Promise<boolean> {
+  writeAll(STDOUT, Buffer.from(text));
+  return true;
+}
+
+function parseMode(text: string): number {
+  if (!/^[0-7]{1,4}$/.test(text) || Number.parseInt(text, 8) > 0o777) {
+    throw new UsageError('--mode takes permissions in octal, 0660 say');
+  }
+  return Number.parseInt(text, 8);
+}
+
+function parseGroup(text: string): number {
+  const gid = /^\d+$/.test(text) ? Number(text) : groupId(text);
+  if (gid === undefined || gid > GID_MAX) throw new ExpectedError(`there is no group ${text}`);
+  return gid;
 }

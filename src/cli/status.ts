@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { ExpectedError } from '../base/expected-error.js';
+import { printable, printableLines } from '../base/printable.js';
 import type { DaemonStatus } from '../engine/daemon-status.js';
 import { canonicalPath, findMount, theMount } from '../supervisor/mount-point.js';
 import { formatTable } from './table.js';
@@ -21,7 +22,8 @@ export const addStatus = (cli: Argv): Argv =>
       const directory = argv.directory === undefined ? await theMount() : canonicalPath(argv.directory);
       findMount(directory);
       const status = await readStatus(directory);
-      console.log(argv.json ? JSON.stringify(status, undefined, 2) : formatStatus(directory, status));
+      // Clients choose what they are called.
+      console.log(printableLines(argv.json ? JSON.stringify(status, undefined, 2) : formatStatus(directory, status)));
     },
   );
 
@@ -48,7 +50,7 @@ function formatStatus(directory: string, status: DaemonStatus): string {
   const rows = peers.map((peer) => [
     peer.id,
     peer.pid,
-    peer.command,
+    printable(peer.command),
     peer.uid,
     peer.connected ? 'connected' : 'disconnected',
     peer.nodes,

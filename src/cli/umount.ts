@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv } from 'yargs';
+import { errnoName } from '../base/errno.js';
 import { ExpectedError } from '../base/expected-error.js';
 import { canonicalPath, findMount, unmountAll } from '../supervisor/mount-point.js';
 import { withDirectory } from './mount-argument.js';
@@ -17,7 +18,7 @@ export const addUmount = (cli: Argv): Argv =>
       () => undefined, // a dead mount has no daemon to wait for
     );
     const error = unmountAll(directory);
-    if (error !== 0) throw new ExpectedError(`unmounting ${directory} failed with errno ${-error}; run as root`);
+    if (error !== 0) throw new ExpectedError(`unmounting ${directory} failed with ${errnoName(error)}; run as root`);
     if (daemon !== undefined) await waitForEnd(daemon);
   });
 

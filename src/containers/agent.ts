@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { closeSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import type { Logger } from 'pino';
+import { errnoName } from '../base/errno.js';
 import { ExpectedError } from '../base/expected-error.js';
 import type { Poller } from '../linux/poller.js';
 import { accept, listenAt, receiveWithDescriptors } from '../linux/socket.js';
@@ -39,7 +40,7 @@ export class SeccompAgent {
   static async start(path: string, poller: Poller, log: Logger): Promise<SeccompAgent> {
     if (await isListening(path)) throw new ExpectedError(`somebody listens at ${path} already`);
     const socket = listenAt(path);
-    if (socket < 0) throw new ExpectedError(`cannot listen at ${path}: errno ${-socket}`);
+    if (socket < 0) throw new ExpectedError(`cannot listen at ${path}: ${errnoName(socket)}`);
     return new SeccompAgent(path, socket, poller, log);
   }
 

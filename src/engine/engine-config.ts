@@ -1,8 +1,8 @@
-import type { LogOptions } from '../base/log.js';
+import type { LogLevel } from '../base/log.js';
 import type { Limits } from '../bus/quota.js';
 import type { Attributes } from '../device.js';
 
-/** The descriptor on which the device process finds /dev/fuse, mounted. */
+/** The descriptor on which the engine finds /dev/fuse, mounted. */
 export const FUSE_FD = 3;
 /** And its end of the heartbeat. */
 export const HEARTBEAT_FD = 4;
@@ -10,9 +10,13 @@ export const HEARTBEAT_FD = 4;
 export const ALARM_FD = 5;
 /** An eventfd by which hands say that they have come back. The numbers up to it belong to the engine for its life. */
 export const HANDS_FD = 6;
+/** Where it logs, lines of JSON. What Node says when it dies goes there too. */
+export const LOG_FD = 2;
 
-/** What the supervisor tells the device process, as its only argument, in JSON. */
-export interface DeviceConfig {
+/** What the supervisor tells the engine, as its only argument, in JSON. */
+export interface EngineConfig {
+  /** The engine ends with this process. */
+  readonly supervisorPid: number;
   /** st_dev of the mount. */
   readonly deviceNumber: { readonly major: number; readonly minor: number };
   /** The first number for nodes and open files that no engine before has given out. */
@@ -25,5 +29,5 @@ export interface DeviceConfig {
   readonly maxHands: number;
   /** Users whose memory is touched without a hand. */
   readonly trustedUids: readonly number[];
-  readonly log: LogOptions;
+  readonly logLevel: LogLevel;
 }

@@ -9,25 +9,30 @@ import { Connection } from '../fuse/connection.js';
 import { Session } from '../fuse/session.js';
 import { SharedMemory } from '../linux/memory.js';
 import { PR_SET_PDEATHSIG, prctl } from '../linux/process.js';
+import { ignoreSignals } from '../linux/signals.js';
 import { pathQueries } from '../linux/syscalls.js';
 import { stopTicking } from '../linux/ticker.js';
 import type { DaemonStatus } from './daemon-status.js';
-import { ALARM_FD, type DeviceConfig, FUSE_FD, HANDS_FD, HEARTBEAT_FD } from './engine-config.js';
+import { ALARM_FD, type EngineConfig, FUSE_FD, HANDS_FD, HEARTBEAT_FD, LOG_FD } from './engine-config.js';
 import { Heartbeat } from './heartbeat.js';
+import { LogPipe } from './log-pipe.js';
 import { Directory, Text } from './nodes.js';
 
 /*
- * The device process: one blocking loop on its main thread, ended by the unmount. It must never touch the mount it
- * serves, and it dies with its supervisor, since nobody else would unmount after it.
+ * The engine, or device process: one blocking loop on its main thread, ended by the unmount. It must never touch the mount
+ * it serves, never waits for whoever reads its log, and dies with its supervisor, since nobody else would unmount after it.
  */
 
+const NAME = 'bus1fs-device';
 const SIGKILL = 9;
-const config = JSON.parse(process.argv[2] ?? '') as DeviceConfig;
-// Ctrl-C and service managers signal the whole group; the supervisor ends this process, by unmounting.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+const config = JSON.parse(process.argv[2] ?? '') as EngineConfig;
+// Whoever is to end it tells its supervisor, or unmounts.
+ignoreSignals();
 prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+// It may have died before it could be tied to this process.
+if (process.ppid !== config.supervisorPid) process.exit();
 
-const log = createLogger('bus1fs-device', config.log);
+const log = createLogger(NAME, config.logLevel, new LogPipe(NAME, LOG_FD));
 const startedAt = Date.now();
 const bus1 = new Bus1Device({
   limits: config.limits,

@@ -1,4 +1,4 @@
-import { Errno } from '../base/errno.js';
+import { Errno, errnoName } from '../base/errno.js';
 import { F_GETFL, F_SETFL, fcntl, ioctl, O_NONBLOCK, read, write } from '../linux/file.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import {
@@ -43,7 +43,7 @@ export class Connection {
       // ENOENT: the request was interrupted before it could be read.
       if (length === -Errno.EINTR) this.onInterrupted?.();
       else if (length !== -Errno.ENOENT) {
-        throw new Error(`reading /dev/fuse failed with errno ${-length}`);
+        throw new Error(`reading /dev/fuse failed with ${errnoName(length)}`);
       }
     }
   }
@@ -58,7 +58,7 @@ export class Connection {
   send(address: number, length: number): void {
     const error = -write(this.fd, address, length);
     if (error > 0 && error !== Errno.ENOENT && error !== Errno.ENODEV) {
-      throw new Error(`the kernel refused a FUSE reply with errno ${error}`);
+      throw new Error(`the kernel refused a FUSE reply with ${errnoName(error)}`);
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { Errno } from '../base/errno.js';
+import { Errno, errnoName } from '../base/errno.js';
 import { IdTable } from '../base/id-table.js';
 import { type Caller, type DeviceNode, type OpenFile, Poll, type TextNode } from '../device.js';
 import type { Connection, PollHandle } from './connection.js';
@@ -119,7 +119,7 @@ export class OpenFiles {
     const backingId = this.connection.openBacking(memory.fd);
     memory.closeFd();
     if (backingId < 0) {
-      this.log.error({ errno: -backingId }, 'the kernel refused a backing file');
+      this.log.error({ error: errnoName(backingId) }, 'the kernel refused a backing file');
       return -backingId as Errno;
     }
     inode.backingId = backingId;

@@ -110,10 +110,12 @@ export class Session {
   run(): void {
     const { exchange, pulse } = this;
     const { request } = exchange;
+    const isTraced = this.log.isLevelEnabled('trace');
     while (this.requests.next(request)) {
       exchange.isAnswered = false;
       pulse.begin(request.u32(InHeader.pid));
       const opcode = request.u32(InHeader.opcode);
+      if (isTraced) this.log.trace(summary(request), 'request');
       try {
         this.handle(opcode);
       } catch (error) {
@@ -272,6 +274,14 @@ export class Session {
     reply.setU32(InitOut.time_gran, 1);
     this.exchange.succeed(INIT_OUT_SIZE);
   }
+}
+
+/** A request in the log. */
+function summary(request: Bytes): object {
+  const opcode = request.u32(InHeader.opcode);
+  const [name] = Object.entries(Opcode).find(([, number]) => number === opcode) ?? [opcode];
+  const command = opcode === Opcode.IOCTL ? `0x${request.u32(IoctlIn.cmd).toString(16)}` : undefined;
+  return { request: name, command, tid: request.u32(InHeader.pid), uid: request.u32(InHeader.uid) };
 }
 
 const isIoctlOfOurs = (request: Bytes): boolean =>

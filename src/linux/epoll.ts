@@ -1,3 +1,4 @@
+import { errnoName } from '../base/errno.js';
 import { close } from './file.js';
 import { systemCall } from './libc.js';
 import { NativeBuffer } from './native-buffer.js';
@@ -26,7 +27,7 @@ export class Epoll {
 
   constructor() {
     this.fd = epollCreate1(EPOLL_CLOEXEC);
-    if (this.fd < 0) throw new Error(`epoll_create1 failed with errno ${-this.fd}`);
+    if (this.fd < 0) throw new Error(`epoll_create1 failed with ${errnoName(this.fd)}`);
   }
 
   /** Returns 0 or a negative errno: EPERM for a file that cannot be waited for. */

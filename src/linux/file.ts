@@ -17,6 +17,7 @@ export const ioctl = systemCall<[fd: number, request: number, argument: number]>
 export const fcntl = systemCall<[fd: number, command: number, argument: number]>(
   'int fcntl(int fd, int command, unsigned long argument)',
 );
+export const dup3 = systemCall<[from: number, to: number, flags: number]>('int dup3(int from, int to, int flags)');
 /** `buffer` takes a `struct statx` (see Statx). */
 export const statx = systemCall<[dirfd: number, path: string, flags: number, mask: number, buffer: number]>(
   'int statx(int dirfd, const char *path, int flags, unsigned int mask, uintptr_t buffer)',
@@ -26,8 +27,11 @@ export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
 
+export const F_GETFD = 1;
+export const F_SETFD = 2;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
+export const F_DUPFD_CLOEXEC = 1030;
 
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;

@@ -64,13 +64,20 @@ export function socketDomain(fd: number): number {
   return failed ? -1 : domainBuffer.i32(0);
 }
 
-/** Sends one datagram to a Unix socket; a leading @ stands for the abstract namespace. False if nobody takes it. */
+/** Sends one datagram to a Unix socket; a leading @ stands for the abstract namespace. False if nobody takes it now. */
 export function sendDatagram(path: string, text: string): boolean {
   const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return false;
   const data = Buffer.alloc(Buffer.byteLength(text), text);
   const address = socketAddress(path);
-  const sent = sendto(fd, addressOf(data), data.length, MSG_NOSIGNAL, addressOf(address), address.length);
+  const sent = sendto(
+    fd,
+    addressOf(data),
+    data.length,
+    MSG_NOSIGNAL | MSG_DONTWAIT,
+    addressOf(address),
+    address.length,
+  );
   close(fd);
   return sent === data.length;
 }

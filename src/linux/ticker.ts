@@ -1,17 +1,13 @@
 import { functionAddress, systemCall } from './libc.js';
 import { NativeBuffer } from './native-buffer.js';
+import { setSignalHandler } from './signals.js';
 
-const sigaction = systemCall<[signal: number, action: number, old: number]>(
-  'int sigaction(int signal, uintptr_t action, uintptr_t old)',
-);
 const setitimer = systemCall<[which: number, value: number, old: number]>(
   'int setitimer(int which, uintptr_t value, uintptr_t old)',
 );
 
 const SIGALRM = 14;
 const ITIMER_REAL = 0;
-/** `struct sigaction` of glibc and musl: handler, 128 bytes of mask, flags, restorer. */
-const SIGACTION_SIZE = 152;
 const TICK_US = 1000;
 
 let timer: NativeBuffer | undefined; // struct itimerval: interval, then value, as seconds and microseconds
@@ -22,9 +18,7 @@ let isTicking = false;
  * nothing; and without SA_RESTART the call it interrupts fails with EINTR.
  */
 function prepare(): NativeBuffer {
-  const action = new NativeBuffer(SIGACTION_SIZE);
-  action.setU64(0, functionAddress('abs'));
-  sigaction(SIGALRM, action.address, 0);
+  setSignalHandler(SIGALRM, functionAddress('abs'));
   return new NativeBuffer(32);
 }
 

@@ -5,6 +5,7 @@ import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
 import { pathQueries } from '../linux/syscalls.js';
 import { type Capability, holds } from './capabilities.js';
 import type { Finding } from './finding.js';
+import { isKernelNewEnough, KERNEL_CURE, LEAST_KERNEL } from './kernel-version.js';
 import { PM_QOS_FILE } from './latency.js';
 
 /**
@@ -20,7 +21,6 @@ export interface Condition extends Finding {
 
 /** include/linux/proc_ns.h */
 const INITIAL_NAMESPACES = { user: 'user:[4026531837]', pid: 'pid:[4026531836]' } as const;
-const LEAST_KERNEL = [6, 9] as const;
 const YAMA_NO_ATTACH = '3';
 
 /** What decides whether anybody can be served, and takes no time to find out. */
@@ -45,15 +45,11 @@ export const circumstances = (): readonly Condition[] => [
 ];
 
 function kernel(): Condition {
-  const [major = 0, minor = 0] = release().split('.').map(Number);
-  const isNew = major > LEAST_KERNEL[0] || (major === LEAST_KERNEL[0] && minor >= LEAST_KERNEL[1]);
   return {
     what: 'kernel',
-    state: isNew ? 'ok' : 'missing',
+    state: isKernelNewEnough() ? 'ok' : 'missing',
     found: release(),
-    advice:
-      `Linux ${LEAST_KERNEL.join('.')} or newer is needed, for FUSE passthrough; ` +
-      'on Debian 12: apt-get install linux-image-6.12-amd64, and reboot.',
+    advice: `Linux ${LEAST_KERNEL.join('.')} or newer is needed, for FUSE passthrough. ${KERNEL_CURE}`,
     refuses: ['pool'],
   };
 }

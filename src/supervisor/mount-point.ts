@@ -2,6 +2,7 @@ import { lstatSync, mkdirSync, readdirSync, readlinkSync, realpathSync, rmSync, 
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ExpectedError } from '../base/expected-error.js';
+import { printable } from '../base/printable.js';
 import { leadsTo } from '../base/symlink.js';
 import { MNT_DETACH, MNT_FORCE, type MountEntry, mountAt, mounts, unmount } from '../linux/mount-table.js';
 
@@ -118,6 +119,16 @@ export function createLink(link: string, device: string): boolean {
   if (lstatSync(link, { throwIfNoEntry: false }) !== undefined) return false;
   symlinkSync(device, link);
   return true;
+}
+
+/** What is at a path, in words. */
+export function describeFile(path: string): string {
+  const file = lstatSync(path, { throwIfNoEntry: false });
+  if (file === undefined) return 'nothing';
+  if (file.isSymbolicLink()) return `a symlink to ${printable(readlinkSync(path))}`;
+  if (file.isDirectory()) return 'a directory';
+  if (file.isCharacterDevice() || file.isBlockDevice()) return 'a device';
+  return file.isFile() ? 'a file' : 'something';
 }
 
 export function removeLink(link: string, device: string): void {

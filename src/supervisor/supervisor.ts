@@ -1,136 +1,161 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import type { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { Errno } from '../base/errno.js';
+import { Errno, errnoName } from '../base/errno.js';
 import { ExpectedError, messageOf } from '../base/expected-error.js';
-import { createLogger } from '../base/log.js';
-import type { Attributes } from '../device.js';
-import { ALARM_FD, type DeviceConfig } from '../engine/engine-config.js';
+import type { LogOptions, LogSink } from '../base/log.js';
+import { openLog } from '../base/log-output.js';
+import type { EngineConfig } from '../engine/engine-config.js';
 import { Heartbeat } from '../engine/heartbeat.js';
 import { createEventfd } from '../linux/eventfd.js';
+import { dup3 } from '../linux/file.js';
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, mountAt } from '../linux/mount-table.js';
+import { inheritNoDescriptors } from '../linux/process.js';
 import { sendDatagram } from '../linux/socket.js';
+import { type End, EngineProcess } from './engine-process.js';
 import { assertCanServe } from './examination.js';
 import { Latency, type LatencyMode } from './latency.js';
 import {
-  canonicalPath,
   createLink,
+  describeFile,
   FILE_SYSTEM_TYPE,
   findMount,
   prepareMountPoint,
   removeLink,
   unmountAll,
 } from './mount-point.js';
+import { collectOrphans } from './orphans.js';
+import { takeSignals } from './service-signals.js';
 import { Watchdog } from './watchdog.js';
 
 export interface SupervisorOptions {
+  /** Where to mount, as canonicalPath() has it. */
   readonly directory: string;
-  /** Where to put a symlink to the device, if anywhere. */
+  /** Where to put a symlink to the device, an absolute path, if anywhere. */
   readonly link: string | undefined;
-  readonly limits: DeviceConfig['limits'];
+  readonly device: EngineConfig['device'];
+  readonly limits: EngineConfig['limits'];
   readonly maxHands: number;
   readonly trustedUids: readonly number[];
   readonly latency: LatencyMode;
-  readonly log: DeviceConfig['log'];
-}
-
-/** Why serving ended. */
-interface End {
-  readonly wanted: boolean;
-  readonly why: string;
+  readonly log: LogOptions;
+  /** The file that standard error is, to be opened anew on SIGHUP; without one, SIGHUP ends the service. */
+  readonly logFile: string | undefined;
+  /** Called with the lines that say that the device can be used. It ends where this resolves to false. */
+  readonly announce: (text: string) => Promise<boolean>;
 }
 
 /** FUSE_ROOT_ID, which every mount begins with, is 1. */
 const FIRST_ID = 2;
-const DEVICE_ATTRIBUTES: Attributes = { mode: 0o666, uid: 0, gid: 0 };
-/** How long the device process may take to notice the unmount before it is killed. */
-const END_TIMEOUT_MS = 500;
-/**
- * On one CPU, helper threads of the garbage collector only get in the way; and the calls of the hot path are many small
- * functions, of which V8 by default stops inlining too early (a tenth of the time spent in JavaScript).
- */
-const NODE_OPTIONS = ['--enable-source-maps', '--single-threaded-gc', '--max-inlined-bytecode-size-cumulative=4000'];
+const STDERR = 2;
+const LOG_FILE_MODE = 0o640;
+/** How long it may take to hear that the engine has ended, after its device has. */
+const ENDING_MS = 500;
+/** How long the last lines of the log may take. */
+const FLUSH_MS = 500;
 const NEEDS_ROOT = 'mounting needs CAP_SYS_ADMIN; run as root, and see: bus1fs doctor';
-const DEVICE_PROCESS = fileURLToPath(new URL('../engine/engine.js', import.meta.url));
 
 /**
- * Mounts, serves until SIGTERM, SIGINT or an unmount, and takes everything back. Resolves to the exit status: 0 after
- * a wanted end, 1 if the device process died.
+ * Mounts, serves until SIGTERM, SIGINT, SIGQUIT, SIGHUP or an unmount, and takes everything back, within seconds whatever
+ * the engine does. Resolves to the exit status: 0 after a wanted end, 1 if the engine died. A thread that writes the log may
+ * be blocked still, so the caller ends the process by exitNow().
  */
 export async function supervise(options: SupervisorOptions): Promise<number> {
-  const log = createLogger('bus1fs', options.log);
-  assertCanServe(log);
-  const directory = canonicalPath(options.directory);
-  const device = `${directory}/bus1`;
-  const link = options.link === undefined ? undefined : resolve(options.link);
-  await prepareMountPoint(directory, () => log.warn({ directory }, 'cleared a dead bus1fs mount'));
-
-  const heartbeat = Heartbeat.create();
-  if (heartbeat === undefined) throw new ExpectedError('out of memory or descriptors');
-  const { child, deviceMinor } = start(directory, heartbeat, options);
-  const watchdog = new Watchdog(heartbeat, log, () => child.kill('SIGKILL'));
-  const latency = new Latency(
-    options.latency,
-    heartbeat,
-    (child.stdio as readonly unknown[])[ALARM_FD] as Readable,
-    log,
-  );
-  const ended = new Promise<End>((end) => {
-    child.once('exit', (code, signal) => end(deviceEnd(code, signal)));
-    child.once('error', (error) => end({ wanted: false, why: error.message }));
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => end({ wanted: true, why: signal }));
+  const { output, log } = openLog('bus1fs', options.log);
+  const { logFile } = options;
+  let release = (): void => {};
+  const stop = new Promise<End>((end) => {
+    // From here on: a signal that comes too early must find nothing that it leaves behind.
+    const giveBack = takeSignals(
+      (signal) => end({ wanted: true, why: signal }),
+      logFile === undefined ? undefined : () => reopenLog(logFile, log),
+    );
+    const giveUp = (error: unknown): void => {
+      log.fatal({ err: error }, 'internal error of the supervisor');
+      end({ wanted: false, why: 'an internal error' });
+    };
+    process.on('uncaughtException', giveUp);
+    release = () => {
+      giveBack();
+      process.off('uncaughtException', giveUp);
+    };
   });
   try {
-    await Promise.race([makeUsable(directory, device, link, log), ended]);
-    const { wanted, why } = await ended;
-    if (wanted) log.info({ directory, why }, 'ending');
-    else log.error({ directory, why }, 'the device process died');
-    return wanted ? 0 : 1;
+    return (await serve(options, stop, output, log)) ? 0 : 1;
   } finally {
-    watchdog.stop();
-    latency.stop();
+    await output.flush(FLUSH_MS);
+    release();
+  }
+}
+
+/** Does it all but for signals and the log. Resolves to whether the end was wanted. */
+async function serve(options: SupervisorOptions, stop: Promise<End>, sink: LogSink, log: Logger): Promise<boolean> {
+  const { directory, link } = options;
+  const device = `${directory}/bus1`;
+  assertCanServe(log);
+  await prepareMountPoint(directory, () => log.warn({ directory }, 'cleared a dead bus1fs mount'));
+  inheritNoDescriptors();
+  const heartbeat = Heartbeat.create();
+  if (heartbeat === undefined) throw new ExpectedError('out of memory or descriptors');
+  const { engine, deviceMinor } = start(options, heartbeat, sink, log);
+  let watchdog: Watchdog | undefined;
+  let latency: Latency | undefined;
+  try {
+    engine.ended.then(collectOrphans((pid) => pid === engine.pid));
+    watchdog = new Watchdog(heartbeat, log, () => engine.kill());
+    latency = new Latency(options.latency, heartbeat, engine.alarm, log);
+    const ended = Promise.race([engine.ended, stop]);
+    await Promise.race([makeUsable(options, device, log).catch((error) => unlessEnded(ended, error)), ended]);
+    const { wanted, why } = await ended;
+    log[wanted ? 'info' : 'error']({ directory, why }, 'ending');
+    return wanted;
+  } finally {
+    watchdog?.stop();
+    latency?.stop();
     notifyManager('STOPPING=1');
     // Somebody may have unmounted it, and mounted something else there since.
     if (mountAt(directory)?.deviceMinor === deviceMinor) unmountAll(directory);
+    if (!(await engine.end()))
+      log.error({ devicePid: engine.pid }, 'the device process does not die; it is left behind');
     if (link !== undefined) removeLink(link, device);
-    await waitForExit(child);
+    log.debug({ directory }, 'took everything back');
   }
 }
 
 /** Mounts and starts the process that serves the mount; only that one keeps /dev/fuse open. */
 function start(
-  directory: string,
+  { directory, device, limits, maxHands, trustedUids, log: { level } }: SupervisorOptions,
   heartbeat: Heartbeat,
-  { limits, maxHands, trustedUids, log }: SupervisorOptions,
-): { readonly child: ChildProcess; readonly deviceMinor: number } {
+  sink: LogSink,
+  log: Logger,
+): { readonly engine: EngineProcess; readonly deviceMinor: number } {
   const fuse = openFuse();
   try {
     const data = `fd=${fuse},rootmode=40755,user_id=0,group_id=0,allow_other,default_permissions`;
-    const error = -mount('bus1fs', directory, FILE_SYSTEM_TYPE, MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
-    if (error === Errno.EPERM) throw new ExpectedError(NEEDS_ROOT);
-    if (error !== 0) throw new ExpectedError(`mounting on ${directory} failed with errno ${error}; see: bus1fs doctor`);
+    const error = mount('bus1fs', directory, FILE_SYSTEM_TYPE, MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
+    if (error === -Errno.EPERM) throw new ExpectedError(NEEDS_ROOT);
+    if (error !== 0) {
+      throw new ExpectedError(`mounting on ${directory} failed with ${errnoName(error)}; see: bus1fs doctor`);
+    }
     try {
-      const { deviceMajor, deviceMinor } = findMount(directory);
-      const config: DeviceConfig = {
-        deviceNumber: { major: deviceMajor, minor: deviceMinor },
+      const { deviceMajor: major, deviceMinor: minor } = findMount(directory);
+      log.debug({ directory, deviceNumber: `${major}:${minor}` }, 'mounted, with nobody to serve it yet');
+      const config: EngineConfig = {
+        supervisorPid: process.pid,
+        deviceNumber: { major, minor },
         firstId: FIRST_ID,
-        device: DEVICE_ATTRIBUTES,
+        device,
         limits,
         maxHands,
         trustedUids,
-        log,
+        logLevel: level,
       };
-      const args = [...process.execArgv, ...NODE_OPTIONS, DEVICE_PROCESS, JSON.stringify(config)];
-      const doneFd = createEventfd();
-      const child = spawn(process.execPath, args, {
-        stdio: ['ignore', 'ignore', 'inherit', fuse, heartbeat.fd, 'pipe', doneFd],
-      });
-      closeSync(doneFd);
-      return { child, deviceMinor };
+      const hands = createEventfd();
+      const engine = new EngineProcess(config, { fuse, heartbeat: heartbeat.fd, hands }, sink, log);
+      closeSync(hands);
+      log.debug({ devicePid: engine.pid }, 'started the device process');
+      return { engine, deviceMinor: minor };
     } catch (failure) {
       unmountAll(directory);
       throw failure;
@@ -149,34 +174,49 @@ function openFuse(): number {
 }
 
 /** Resolves when clients can use the device and everybody who waits for that was told. */
-async function makeUsable(directory: string, device: string, link: string | undefined, log: Logger): Promise<void> {
+async function makeUsable(
+  { directory, link, announce }: SupervisorOptions,
+  device: string,
+  log: Logger,
+): Promise<void> {
   try {
     const handle = await open(device, 'r+');
     await handle.close();
   } catch (error) {
     throw new ExpectedError(`the device cannot be opened: ${messageOf(error)}; see: bus1fs doctor`);
   }
-  if (link !== undefined && !createLink(link, device)) {
-    log.warn({ link }, 'left alone what is there and is not ours; clients find the device in the mount only');
+  let text = `bus1fs ready: ${device}\n`;
+  const isLinked = link !== undefined && createLink(link, device);
+  if (link !== undefined && !isLinked) {
+    const found = describeFile(link);
+    log.warn({ link, found }, 'left alone what is there and is not ours; clients find the device in the mount only');
+    text += `bus1fs: the link ${link} was not made: ${found} is there and was left alone; use ${device}\n`;
   }
-  log.info({ directory, link }, 'mounted');
-  console.log(`bus1fs ready: ${device}`);
-  notifyManager('READY=1');
+  log.info({ directory, link: isLinked ? link : undefined }, 'mounted');
+  if (!(await announce(text))) throw new ExpectedError('whoever started this has gone before it was ready');
+  if (!notifyManager('READY=1')) log.warn('the service manager could not be told that the device is ready');
 }
 
-/** Tells systemd, if it started us and wants to know (sd_notify(3)). */
-function notifyManager(state: string): void {
+/** Throws `error`, unless the end that it may have come from is about to be known, and says more. */
+async function unlessEnded(ended: Promise<End>, error: unknown): Promise<void> {
+  const isEnded = await Promise.race([ended.then(() => true), sleep(ENDING_MS, false)]);
+  if (!isEnded) throw error;
+}
+
+/** Tells systemd, if it started us and wants to know (sd_notify(3)). False if it does not take it. */
+function notifyManager(state: string): boolean {
   const socket = process.env['NOTIFY_SOCKET'];
-  if (socket !== undefined) sendDatagram(socket, state);
+  return socket === undefined || sendDatagram(socket, state);
 }
 
-/** The loop of the device process ends by itself, with status 0, when somebody unmounts. */
-const deviceEnd = (code: number | null, signal: NodeJS.Signals | null): End =>
-  code === 0 ? { wanted: true, why: 'unmounted' } : { wanted: false, why: signal ?? `exit status ${code}` };
-
-async function waitForExit(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  const timer = setTimeout(() => child.kill('SIGKILL'), END_TIMEOUT_MS);
-  await new Promise((exited) => child.once('exit', exited));
-  clearTimeout(timer);
+/** Opens a log file that was moved away anew, in the place of standard error. */
+async function reopenLog(path: string, log: Logger): Promise<void> {
+  try {
+    const file = await open(path, 'a', LOG_FILE_MODE);
+    dup3(file.fd, STDERR, 0);
+    await file.close();
+    log.info('opened the log anew');
+  } catch (error) {
+    log.error({ why: messageOf(error) }, 'the log could not be opened anew; it goes on where it was');
+  }
 }

@@ -111,10 +111,15 @@ describe('mount', () => {
     expect(await daemon.stop()).toBe(0);
     expect(existsSync(link)).toBe(false);
 
-    for (const put of [() => writeFileSync(link, 'mine'), () => symlinkSync('/dev/null', link)]) {
+    for (const [found, put] of [
+      ['a file', () => writeFileSync(link, 'mine')],
+      ['a symlink to /dev/null', () => symlinkSync('/dev/null', link)],
+    ] as const) {
       put();
       const other = await Daemon.startAt(join(directory, 'm'), ['--link', link]);
+      expect(other.announcement).toContain(`the link ${link} was not made: ${found} is there`);
       expect(other.log).toContain('left alone');
+      expect(other.log).not.toMatch(/"link":[^\n]*"msg":"mounted"/);
       expect(await other.stop()).toBe(0);
       expect(lstatSync(link)).toBeTruthy();
       rmSync(link);
@@ -341,10 +346,20 @@ describe('command line', () => {
     [['mount', '--max-slices', 'many'], '--max-slices takes a whole number'],
     [['mount', '--max-handles', '2147483648'], '--max-handles takes a whole number'],
     [['mount', '--log-level', 'loud'], 'log-level'],
+    [['mount', '--link'], 'link'],
+    [['mount', '--latency'], 'latency'],
+    [['mount', '--log-file', 'log'], '--log-file is for --daemon'],
+    [['mount', '--mode', '0888'], '--mode takes permissions in octal'],
+    [['mount', 'a', 'b'], 'b'],
+    [['run'], 'say what to run'],
+    [['run', '--nonsense', 'true'], 'nonsense'],
+    [['completion', 'tcsh'], 'shell'],
+    [['completion'], 'bash, zsh, fish'],
+    [['install', '--print', '--remove'], 'exclude each other'],
   ] as const)('%j is refused', async (args, message) => {
     const outcome = await bus1fs(...args);
-    expect(outcome).toMatchObject({ status: 1, stdout: '', stderr: expect.stringContaining(message) });
-    expect(outcome.stderr).not.toContain('    at ');
+    expect(outcome).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining(message) });
+    expect(outcome.stderr).toMatch(/^bus1fs: .*; see: bus1fs .*--help\n$/);
   });
 
   test('include-dir names where linux/bus1.h is', async () => {

@@ -40,6 +40,15 @@ describe('mount -t bus1', () => {
     });
   });
 
+  test('finds Node where mount(8) does not look', async () => {
+    const outcome = await withHelper(`
+      mount -t tmpfs none /usr/local/bin && cp ${process.execPath} /usr/local/bin/node
+      touch nothing && mount --bind nothing ${process.execPath}
+      mount -t bus1 -o nolink,log-file=${directory}/log bus1 ${directory}/c
+      umount ${directory}/c`);
+    expect(outcome).toMatchObject({ status: 0, stdout: `bus1fs ready: ${directory}/c/bus1\n` });
+  });
+
   test('works from a line of fstab', async () => {
     writeFileSync(
       join(directory, 'fstab'),

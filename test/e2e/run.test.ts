@@ -1,8 +1,11 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CLI, Daemon, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
+import { temporaryDirectory } from '../support/temporary.js';
 
 const RUN = [CLI, 'run', '--'];
 const disconnect = compiler.compile('clients/disconnect.c', 'disconnect');
@@ -52,6 +55,25 @@ describe('bus1fs run', () => {
     [['/etc/passwd'], 126, 'bus1fs: spawn /etc/passwd EACCES\n'],
   ])('%j ends with %i', async (command, status, stderr) => {
     expect(await underRun(...command)).toMatchObject({ status, stderr });
+  });
+
+  test('leaves options after the program to the program, with -- and without', async () => {
+    const program = ['printf', '%s ', '--help', '--', '-x', '007', ''];
+    for (const command of [program, ['--', ...program]]) {
+      const outcome = await run(process.execPath, [CLI, 'run', ...command]);
+      expect(outcome).toMatchObject({ status: 0, stdout: '--help -- -x 007  ', stderr: '' });
+    }
+  });
+
+  test('hands on what is not UTF-8 as it is', async () => {
+    const bytes = `"$@" run printf %s "$(printf 'a\\377')" | od -An -tx1; V="$(printf 'v\\377')" "$@" run printenv V | od -An -tx1`;
+    expect((await run('sh', ['-c', bytes, 'sh', process.execPath, CLI])).stdout).toBe(' 61 ff\n 76 ff 0a\n');
+  });
+
+  test('runs what has no #! as a shell script', async () => {
+    const script = join(temporaryDirectory('run'), 'script');
+    writeFileSync(script, 'exit $1\n', { mode: 0o755 });
+    expect(await underRun(script, '9')).toMatchObject({ status: 9, stderr: '' });
   });
 
   test('passes on what a service manager sends', async () => {

@@ -50,8 +50,9 @@ export const withOnly = (capabilities: readonly Capability[]): string[] => {
 export class Daemon {
   readonly directory: string;
   readonly process: ChildProcessByStdio<null, Readable, Readable>;
-  /** What it has logged so far. */
+  /** What it has logged so far, and what it has said when it was ready. */
   log = '';
+  announcement = '';
   private readonly ended: Promise<unknown>;
 
   private constructor(
@@ -94,7 +95,10 @@ export class Daemon {
     capabilities: readonly Capability[] = NEEDED_CAPABILITIES,
   ): Promise<Daemon> {
     const daemon = new Daemon(directory, args, nodeArgs, prefix, capabilities);
-    const ready = once(daemon.process.stdout, 'data').then(([line]) => String(line));
+    const ready = once(daemon.process.stdout, 'data').then(([text]) => {
+      daemon.announcement = String(text);
+      return daemon.announcement.replace(/(?<=\n).*/s, '');
+    });
     const line = await Promise.race([
       ready,
       daemon.ended.then(() => 'ended'),
