@@ -93,6 +93,13 @@ describe('credentials', () => {
     expect((await converse([...asUser(4321), ...mapped], ENV)).received.slice(0, 2)).toEqual([0, 0]);
   });
 
+  test.each([0, 7, 100, 421, 1099])('of user %i of a namespace that maps ranges of ids', async (id) => {
+    const mapped = [program, daemon.device, 'map', '0 0 1\n100 4000 1000\n7 70000 1\n'];
+    const { sent, received } = await converse(mapped, asUser(id));
+    expect(sent.slice(0, 2)).toEqual([id, id]);
+    expect(received).toEqual(sent);
+  });
+
   test('what a user namespace does not map reads as the overflow id', async () => {
     const unmapped = ['unshare', '--user'];
     expect((await converse([...asUser(4321), ...unmapped], ENV)).received.slice(0, 2)).toEqual([OVERFLOW, OVERFLOW]);
