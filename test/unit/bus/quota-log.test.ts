@@ -27,7 +27,7 @@ class World {
   private readonly bus: Bus;
 
   constructor(limits: Partial<Limits> = {}) {
-    const quotaLog = new QuotaLog(
+    const quotaLog = new QuotaLog<Peer>(
       pino({}, { write: (line: string) => void this.lines.push(JSON.parse(line) as Line) }),
     );
     this.bus = new Bus({ ...DEFAULT_LIMITS, ...limits });
