@@ -32,7 +32,7 @@ import {
   ReleaseIn,
 } from '../../src/fuse/fuse-abi.js';
 import { Session } from '../../src/fuse/session.js';
-import { close } from '../../src/linux/file.js';
+import { close, F_GETFL, fcntl, O_NONBLOCK } from '../../src/linux/file.js';
 import { systemCall } from '../../src/linux/libc.js';
 import { NativeBuffer } from '../../src/linux/native-buffer.js';
 
@@ -172,6 +172,11 @@ export class Kernel {
   close(): void {
     close(this.fd);
     close(this.sessionFd);
+  }
+
+  /** Whether the session reads requests without waiting for one. */
+  isNonBlocking(): boolean {
+    return (fcntl(this.sessionFd, F_GETFL, 0) & O_NONBLOCK) !== 0;
   }
 
   /** Queues a request without having it handled. */

@@ -1,3 +1,6 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Bytes } from '../../../src/base/bytes.js';
 import { Errno } from '../../../src/base/errno.js';
@@ -161,6 +164,66 @@ describe('a call that waits', () => {
     expect(kernel.handle(ioctl(fh, FINISH)).map(isNotification)).toEqual([true, false, false]);
   });
 });
+
+describe('once no call waits', () => {
+  test('requests are waited for as if none had', () => {
+    expect(kernel.isNonBlocking()).toBe(false);
+    const { call } = wait();
+    kernel.handle(call);
+    expect(kernel.isNonBlocking()).toBe(true);
+    kernel.handle(interrupt(uniqueOf(call)));
+    expect(kernel.isNonBlocking()).toBe(false);
+  });
+
+  test('what would have ended one is not waited for any more', () => {
+    const { fd } = signal();
+    const { call } = wait({ cancelFd: fd });
+    kernel.handle(call);
+    expect(waitedFor()).toContain(fd);
+    kernel.handle(interrupt(uniqueOf(call)));
+    expect(waitedFor()).not.toContain(fd);
+  });
+});
+
+describe('nothing is kept of a call that was answered', () => {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+
+  /** Has a call wait and interrupts it. */
+  function come(options: ConstructorParameters<typeof FakePending>[0]): WeakRef<FakePending> {
+    const { pending, call } = wait(options);
+    kernel.handle(call, interrupt(uniqueOf(call)));
+    expect(pending.ends).toEqual(['interrupted']);
+    pendings.length = 0;
+    return new WeakRef(pending);
+  }
+  const remains = async (reference: WeakRef<object>): Promise<boolean> => {
+    await new Promise(setImmediate); // a WeakRef holds on to the end of the job it is made in
+    collectGarbage();
+    return reference.deref() !== undefined;
+  };
+
+  test('without a deadline', async () => {
+    file.onIoctl = () => pendings[0] ?? Errno.EIO;
+    expect(await remains(come({}))).toBe(false);
+  });
+
+  test.fails('with one that is far', async () => {
+    file.onIoctl = () => pendings[0] ?? Errno.EIO;
+    expect(await remains(come({ deadline: nowNs() + 10n ** 15n }))).toBe(false);
+  });
+});
+
+/** The descriptors that this process waits for by epoll(7). */
+const waitedFor = (): number[] =>
+  readdirSync('/proc/self/fdinfo').flatMap((name) => {
+    try {
+      const text = readFileSync(`/proc/self/fdinfo/${name}`, 'latin1');
+      return Array.from(text.matchAll(/^tfd:\s*(\d+)/gm), ([, fd]) => Number(fd));
+    } catch {
+      return []; // the directory's own
+    }
+  });
 
 describe('a deadline', () => {
   /** Has calls wait, and the mount end when the last of them has. Tells which ended, in their order. */
