@@ -1,8 +1,7 @@
-/* Prints every number of the two interfaces as the compiler sees it, "NAME VALUE" a line. It is also clean C++. */
+/* Prints every number of the interface as the compiler sees it, "NAME VALUE" a line. It is also clean C++. */
 #include <stddef.h>
 #include <stdio.h>
 #include <linux/bus1.h>
-#include <linux/fuse.h>
 
 #define VALUE(name) printf("%s %llu\n", #name, (unsigned long long)(name))
 #define SIZE(type) printf("%s.sizeof %zu\n", #type, sizeof(struct type))
@@ -81,79 +80,5 @@ int main(void)
 	FIELD(bus1_cmd_recv, msg.n_handles);
 	FIELD(bus1_cmd_recv, msg.n_fds);
 	FIELD(bus1_cmd_recv, msg.n_secctx);
-
-	VALUE(FUSE_LOOKUP);
-	VALUE(FUSE_FORGET);
-	VALUE(FUSE_GETATTR);
-	VALUE(FUSE_SETATTR);
-	VALUE(FUSE_SYMLINK);
-	VALUE(FUSE_MKNOD);
-	VALUE(FUSE_MKDIR);
-	VALUE(FUSE_UNLINK);
-	VALUE(FUSE_RMDIR);
-	VALUE(FUSE_RENAME);
-	VALUE(FUSE_LINK);
-	VALUE(FUSE_OPEN);
-	VALUE(FUSE_READ);
-	VALUE(FUSE_WRITE);
-	VALUE(FUSE_STATFS);
-	VALUE(FUSE_RELEASE);
-	VALUE(FUSE_INIT);
-	VALUE(FUSE_OPENDIR);
-	VALUE(FUSE_READDIR);
-	VALUE(FUSE_RELEASEDIR);
-	VALUE(FUSE_CREATE);
-	VALUE(FUSE_INTERRUPT);
-	VALUE(FUSE_DESTROY);
-	VALUE(FUSE_IOCTL);
-	VALUE(FUSE_POLL);
-	VALUE(FUSE_BATCH_FORGET);
-	VALUE(FUSE_RENAME2);
-	SIZE(fuse_in_header);
-	FIELD(fuse_in_header, len);
-	FIELD(fuse_in_header, opcode);
-	FIELD(fuse_in_header, unique);
-	FIELD(fuse_in_header, nodeid);
-	FIELD(fuse_in_header, uid);
-	FIELD(fuse_in_header, gid);
-	FIELD(fuse_in_header, pid);
-	SIZE(fuse_out_header);
-	SIZE(fuse_init_out);
-	FIELD(fuse_init_out, max_write);
-	FIELD(fuse_init_out, time_gran);
-	FIELD(fuse_init_out, flags2);
-	FIELD(fuse_init_in, flags2);
-	FIELD(fuse_setattr_in, valid);
-	FIELD(fuse_setattr_in, size);
-	FIELD(fuse_read_in, offset);
-	FIELD(fuse_read_in, size);
-	SIZE(fuse_ioctl_in);
-	FIELD(fuse_ioctl_in, fh);
-	FIELD(fuse_ioctl_in, flags);
-	FIELD(fuse_ioctl_in, cmd);
-	FIELD(fuse_ioctl_in, in_size);
-	FIELD(fuse_ioctl_in, out_size);
-	SIZE(fuse_ioctl_out);
-	FIELD(fuse_poll_in, fh);
-	FIELD(fuse_poll_in, kh);
-	FIELD(fuse_poll_in, flags);
-	SIZE(fuse_poll_out);
-	SIZE(fuse_notify_poll_wakeup_out);
-	SIZE(fuse_entry_out);
-	FIELD(fuse_entry_out, attr);
-	FIELD(fuse_entry_out, attr_valid);
-	FIELD(fuse_attr_out, attr);
-	SIZE(fuse_attr);
-	FIELD(fuse_attr, ino);
-	FIELD(fuse_attr, mode);
-	FIELD(fuse_attr, nlink);
-	FIELD(fuse_attr, rdev);
-	SIZE(fuse_open_out);
-	FIELD(fuse_open_out, open_flags);
-	SIZE(fuse_statfs_out);
-	FIELD(fuse_dirent, off);
-	FIELD(fuse_dirent, namelen);
-	FIELD(fuse_dirent, type);
-	FIELD(fuse_dirent, name);
 	return 0;
 }

@@ -252,6 +252,17 @@ static inline short poll_now(int peer)
 	CHECK(poll(&p, 1, 0) >= 0);
 	return p.revents;
 }
+
+/* How long to wait for what another process or the daemon is sure to do. */
+#define AWAIT_MS 20000
+
+static inline void await_message(int peer)
+{
+	struct pollfd p = { peer, POLLIN, 0 };
+	EXPECT(poll(&p, 1, AWAIT_MS), 1);
+	EXPECT(p.revents, POLLIN);
+}
+
 #define IDLE (POLLOUT | POLLWRNORM)
 #define READABLE (IDLE | POLLIN | POLLRDNORM)
 

@@ -1,5 +1,7 @@
 /* For 32-bit programs: struct iovec has half the size there, and all else is the same. Contract, head. */
 #include "bus1-test.h"
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 static void vectors_are_half_as_large(void)
 {
@@ -45,4 +47,28 @@ static void descriptors_go_out_but_not_in(void)
 	EXPECT(recv.msg.n_fds, 1);
 }
 
-MAIN(CASE(vectors_are_half_as_large), CASE(descriptors_go_out_but_not_in))
+static uint8_t buffer[512];
+
+/* The file type that a system call has put into the buffer at that byte, where its structure has the mode. */
+static int type_at(size_t at, long r)
+{
+	return r < 0 ? -errno : (buffer[at] | buffer[at + 1] << 8) & S_IFMT;
+}
+
+/* By every system call that asks for it, whichever the C library uses. */
+static void stat_tells_a_character_device(void)
+{
+	struct stat st;
+	EXPECT(type_at(8, syscall(SYS_stat, device, buffer)), S_IFCHR);
+	EXPECT(type_at(8, syscall(SYS_lstat, device, buffer)), S_IFCHR);
+	EXPECT(type_at(16, syscall(SYS_stat64, device, buffer)), S_IFCHR);
+	EXPECT(type_at(16, syscall(SYS_lstat64, device, buffer)), S_IFCHR);
+	EXPECT(type_at(16, syscall(SYS_fstatat64, AT_FDCWD, device, buffer, 0)), S_IFCHR);
+	EXPECT(type_at(28, syscall(SYS_statx, AT_FDCWD, device, 0, STATX_TYPE, buffer)), S_IFCHR);
+	CHECK(stat(device, &st) == 0);
+	EXPECT(st.st_mode & S_IFMT, S_IFCHR);
+	EXPECT(major(st.st_rdev), 10);
+}
+
+MAIN(CASE(vectors_are_half_as_large), CASE(descriptors_go_out_but_not_in),
+     CASE(stat_tells_a_character_device))

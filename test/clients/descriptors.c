@@ -166,7 +166,7 @@ static void without_the_flag_they_are_dropped(void)
 	EXPECT(open_fds(), before);
 	/* the last reader is gone, once the daemon has closed its copy */
 	struct pollfd p = { ends[1], 0, 0 };
-	EXPECT(poll(&p, 1, 5000), 1);
+	EXPECT(poll(&p, 1, AWAIT_MS), 1);
 	EXPECT(p.revents, POLLERR);
 }
 
@@ -182,7 +182,7 @@ static void flush_and_close_drop_them(void)
 		if (how == 0) EXPECT(flush(a), 0);
 		if (how == 1) EXPECT(disconnect(a), 0);
 		close(a);
-		EXPECT(poll(&p, 1, 5000), 1);
+		EXPECT(poll(&p, 1, AWAIT_MS), 1);
 		EXPECT(p.revents, POLLERR);
 	}
 }
@@ -422,13 +422,12 @@ static void a_stopped_process_stays_stopped(void)
 	struct bus1_cmd_recv recv;
 	pid_t child = fork();
 	if (child == 0) {
-		for (int i = 0; i < 20000; i++) {
+		for (;;) {
 			EXPECT(send_fds(a, 8, &fd, 1), 0);
 			EXPECT(installing(a, &recv), 0);
 			close(fd_at(a, &recv, 0));
 			EXPECT(slice_release(a, recv.msg.offset), 0);
 		}
-		_exit(0);
 	}
 	for (int i = 0; i < 50; i++) {
 		int status;
@@ -499,10 +498,134 @@ static void what_lies_below_the_stack_is_kept(void)
 	for (size_t i = 0; i < sizeof memory; i++) CHECK(memory[i] == (uint8_t)(i * 7));
 }
 
+/* A peer that SEND refused to carry is closed by its owner's close, not later. */
+static void a_refused_peer_is_closed_at_once(void)
+{
+	int a = peer_open(), watcher = peer_open();
+	for (int i = 0; i < 2000; i++) {
+		int b = peer_open(), fds[] = { 0, b };
+		__u64 handle = give(b, 8, watcher);
+		EXPECT(send_fds(a, 8, i % 2 ? fds : fds + 1, i % 2 ? 2 : 1), -EOPNOTSUPP);
+		close(b);
+		EXPECT_NOTE(watcher, NODE_DESTROY, handle);
+		EXPECT(release(watcher, handle), 0);
+	}
+}
+
+/* A `struct bus1_cmd_recv` whose second half lies in a page of its own. */
+static struct bus1_cmd_recv *recv_across_pages(void)
+{
+	uint8_t *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(pages != MAP_FAILED);
+	return (struct bus1_cmd_recv *)(pages + 4096 - sizeof(struct bus1_cmd_recv) / 2);
+}
+
+static int protect(struct bus1_cmd_recv *recv, int protection)
+{
+	return mprotect((uint8_t *)recv + sizeof *recv / 2, 4096, protection);
+}
+
+static void prepare_installing(struct bus1_cmd_recv *recv)
+{
+	*recv = (struct bus1_cmd_recv){ .flags = BUS1_RECV_FLAG_INSTALL_FDS, .max_offset = -1 };
+}
+
+static void a_result_that_cannot_be_written(void)
+{
+	int a = peer_open(), fd = marked(1), before;
+	struct bus1_cmd_recv *recv = recv_across_pages(), good;
+	EXPECT(send_fds(a, 8, &fd, 1), 0);
+	before = open_fds();
+	prepare_installing(recv);
+	CHECK(protect(recv, PROT_READ) == 0);
+	EXPECT(command(a, BUS1_CMD_RECV, recv), -EFAULT);
+	EXPECT(open_fds(), before);
+	EXPECT(installing(a, &good), 0);
+	EXPECT(good.msg.n_fds, 1);
+	EXPECT(mark_of(fd_at(a, &good, 0)), 1);
+}
+
+static void *toggle(void *recv)
+{
+	while (!stop_threads) CHECK(protect(recv, PROT_READ) == 0 && protect(recv, PROT_READ | PROT_WRITE) == 0);
+	return NULL;
+}
+
+/* At whatever moment the page becomes read-only: the message was received, or is still there. */
+static void a_result_that_can_be_written_now_and_then(void)
+{
+	int a = peer_open(), fd = marked(1), before = open_fds(), failed = 0;
+	struct bus1_cmd_recv *recv = recv_across_pages();
+	pthread_t thread;
+	CHECK(pthread_create(&thread, NULL, toggle, recv) == 0);
+	for (int i = 0; i < 1000; i++) {
+		int r;
+		EXPECT(send_fds(a, 8, &fd, 1), 0);
+		do {
+			while (protect(recv, PROT_READ | PROT_WRITE) != 0);
+			struct bus1_cmd_recv fresh = { .flags = BUS1_RECV_FLAG_INSTALL_FDS, .max_offset = -1 };
+			struct iovec from = { &fresh, sizeof fresh }, to = { recv, sizeof fresh };
+			if (process_vm_writev(getpid(), &from, 1, &to, 1, 0) != sizeof fresh) continue;
+			r = command(a, BUS1_CMD_RECV, recv);
+			if (r == 0) break;
+			EXPECT(r, -EFAULT);
+			EXPECT(open_fds(), before);
+			failed++;
+		} while (true);
+		EXPECT(recv->msg.n_fds, 1);
+		EXPECT(open_fds(), before + 1);
+		EXPECT(close(fd_at(a, recv, 0)), 0);
+		EXPECT(slice_release(a, recv->msg.offset), 0);
+		CHECK(nothing(a));
+	}
+	stop_threads = true;
+	pthread_join(thread, NULL);
+	CHECK(failed > 0);
+}
+
+struct recv_72 {
+	__u64 flags, max_offset, type, msg_flags, destination, offset, n_bytes, n_handles, n_fds;
+};
+
+static int recv_72(int peer, struct recv_72 *recv, __u64 flags)
+{
+	*recv = (struct recv_72){ .flags = flags, .max_offset = -1, .n_fds = 0x5555 };
+	return command(peer, 0xc0489650, recv);
+}
+
+/* Contract section 10: it does not tell how many were carried, only how many were installed. */
+static void with_the_2019_header(void)
+{
+	int a = peer_open(), fds[] = { marked(1), marked(2) }, last;
+	struct recv_72 recv;
+	const uint8_t *map = pool(a);
+	for (int i = 0; i < 2; i++) EXPECT(send_fds(a, 8, fds, 2), 0);
+	EXPECT(recv_72(a, &recv, 0), 0);
+	EXPECT(recv.n_fds, 0);
+	EXPECT(recv_72(a, &recv, 1 << 1), 0);
+	EXPECT(recv.n_fds, 2);
+	memcpy(&last, map + recv.offset + 4, sizeof last);
+	EXPECT(mark_of(last), 2);
+}
+
+/* For some weeks the flag for that was another one, which means nothing else in the later header. */
+static void with_the_header_of_february_2017(void)
+{
+	int a = peer_open(), fd = marked(3), got;
+	struct recv_72 recv;
+	EXPECT(send_fds(a, 8, &fd, 1), 0);
+	EXPECT(recv_72(a, &recv, 1 << 2), 0);
+	EXPECT(recv.n_fds, 1);
+	memcpy(&got, pool(a) + recv.offset, sizeof got);
+	EXPECT(mark_of(got), 3);
+}
+
 MAIN(CASE(installed_at_the_lowest_free_numbers), CASE(gaps_in_the_table_are_filled), CASE(as_many_as_there_may_be),
      CASE(together_with_payload_and_handles), CASE(errors_of_send), CASE(without_the_flag_they_are_dropped),
      CASE(flush_and_close_drop_them), CASE(peek_installs_each_time), CASE(a_multicast_and_a_seed_carry_them),
      CASE(a_table_that_is_almost_full), CASE(max_offset_and_quota_come_first), CASE(a_traced_process_gets_eperm),
      CASE(in_a_busy_process), CASE(in_a_thread_that_is_not_the_first), CASE(under_a_seccomp_filter_of_its_own),
      CASE(an_unprivileged_process), CASE(a_stopped_process_stays_stopped), CASE(killed_in_every_phase),
-     CASE(a_stack_that_is_not_there), CASE(what_lies_below_the_stack_is_kept))
+     CASE(a_stack_that_is_not_there), CASE(what_lies_below_the_stack_is_kept), CASE(a_refused_peer_is_closed_at_once),
+     CASE(a_result_that_cannot_be_written), CASE(a_result_that_can_be_written_now_and_then), CASE(with_the_2019_header),
+     CASE(with_the_header_of_february_2017))

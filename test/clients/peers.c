@@ -188,6 +188,25 @@ static void poll_ignores_what_can_never_be_received(void)
 	CHECK(nothing(b));
 }
 
+/* Returns once a process is blocked in poll, select or epoll_wait, and the daemon has answered what it asked there. */
+static void await_waiting(pid_t pid, int peer)
+{
+	static const long calls[] = { SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6, SYS_epoll_wait, SYS_epoll_pwait };
+	char path[64], text[256];
+	struct bus1_cmd_peer_reset q;
+	snprintf(path, sizeof path, "/proc/%d/syscall", pid);
+	for (;;) {
+		FILE *file = fopen(path, "re");
+		CHECK(file && fgets(text, sizeof text, file));
+		fclose(file);
+		for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+			if (strncmp(text, "running", 7) == 0 || strtol(text, NULL, 10) != calls[i]) continue;
+			EXPECT(query(peer, &q), 0); /* requests are answered in order */
+			return;
+		}
+	}
+}
+
 static void wait_for(int b, void (*wait)(int), void (*cause)(int, __u64))
 {
 	int a = peer_open();
@@ -195,7 +214,7 @@ static void wait_for(int b, void (*wait)(int), void (*cause)(int, __u64))
 	pid_t child = fork();
 	CHECK(child >= 0);
 	if (child == 0) {
-		usleep(50000);
+		await_waiting(getppid(), a);
 		cause(a, handle);
 		_exit(0);
 	}
@@ -211,14 +230,14 @@ static void cause_message(int a, __u64 handle)
 static void poll_wait(int b)
 {
 	struct pollfd p = { b, POLLIN, 0 };
-	EXPECT(poll(&p, 1, 5000), 1);
+	EXPECT(poll(&p, 1, AWAIT_MS), 1);
 	EXPECT(p.revents, POLLIN);
 }
 
 static void select_wait(int b)
 {
 	fd_set set;
-	struct timeval limit = { 5, 0 };
+	struct timeval limit = { AWAIT_MS / 1000, 0 };
 	FD_ZERO(&set);
 	FD_SET(b, &set);
 	EXPECT(select(b + 1, &set, NULL, NULL, &limit), 1);
@@ -237,7 +256,7 @@ static void epoll_wait_level(int b)
 {
 	struct epoll_event event;
 	int epoll = epoll_on(b, EPOLLIN);
-	EXPECT(epoll_wait(epoll, &event, 1, 5000), 1);
+	EXPECT(epoll_wait(epoll, &event, 1, AWAIT_MS), 1);
 	EXPECT(event.events, EPOLLIN);
 	EXPECT(epoll_wait(epoll, &event, 1, 0), 1);
 }
@@ -258,7 +277,7 @@ static void cause_disconnect_of_9(int a, __u64 handle)
 static void hup_wait(int b)
 {
 	struct pollfd p = { b, POLLIN, 0 };
-	EXPECT(poll(&p, 1, 5000), 1);
+	EXPECT(poll(&p, 1, AWAIT_MS), 1);
 	EXPECT(p.revents, POLLHUP);
 }
 

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 static void dup_and_fork_share_a_peer(void)
 {
@@ -36,6 +37,7 @@ static void a_passed_descriptor_shares_the_peer(void)
 		vec.iov_base = &byte;
 		CHECK(recvmsg(sockets[1], &message, 0) == 1);
 		memcpy(&fd, CMSG_DATA(&control.head), sizeof fd);
+		await_message(fd);
 		EXPECT_TEXT(fd, 8, "for whoever holds it");
 		_exit(0);
 	}
@@ -67,8 +69,7 @@ static void exit_of_a_process_closes_its_peers(void)
 	EXPECT(poll_now(a), IDLE);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
-	struct pollfd p = { a, POLLIN, 0 };
-	EXPECT(poll(&p, 1, 5000), 1);
+	await_message(a);
 	EXPECT_NOTE(a, NODE_DESTROY, handle);
 }
 
@@ -125,6 +126,7 @@ static void an_invisible_sender_is_0(void)
 	if ((child = clone_in_pid_namespace()) == 0) {
 		EXPECT(peer_open(), lowest);
 		EXPECT(send_text(lowest, 8, "from inside"), 0);
+		CHECK(open("/proc/self/ns/pid", O_RDONLY) > lowest); /* keeps its number from the sibling's */
 		_exit(0);
 	}
 	join(child);
@@ -139,6 +141,43 @@ static void an_invisible_sender_is_0(void)
 		EXPECT(recv.msg.pid, i == 0);
 		EXPECT(recv.msg.tid, i == 0);
 		EXPECT(recv.msg.uid, getuid());
+	}
+}
+
+static ino_t pid_namespace(void)
+{
+	struct stat st;
+	CHECK(stat("/proc/self/ns/pid", &st) == 0);
+	return st.st_ino;
+}
+
+/* The kernel numbers namespaces, and uses the number of one that is gone again; it is another one all the same. */
+static void a_namespace_of_the_same_number_is_another_one(void)
+{
+	struct bus1_cmd_recv recv;
+	int lowest = dup(0), status;
+	ino_t *first = mmap(NULL, sizeof *first, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t child;
+	close(lowest);
+	if ((child = clone_in_pid_namespace()) == 0) {
+		EXPECT(peer_open(), lowest);
+		*first = pid_namespace();
+		_exit(0);
+	}
+	join(child);
+	for (int i = 0; i < 1000; i++) {
+		if ((child = clone_in_pid_namespace()) == 0) {
+			if (pid_namespace() != *first) _exit(2);
+			EXPECT(send_text(lowest, 8, "from a stranger"), 0);
+			_exit(0);
+		}
+		CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+		if (WEXITSTATUS(status) == 2) continue;
+		EXPECT(WEXITSTATUS(status), 0);
+		EXPECT(recv_message(lowest, &recv), 0);
+		EXPECT(recv.msg.pid, 0);
+		EXPECT(recv.msg.tid, 0);
+		return;
 	}
 }
 
@@ -169,33 +208,6 @@ static void callers_change_faster_than_any_cache(void)
 		EXPECT(recv.msg.pid, child);
 		EXPECT(slice_release(a, recv.msg.offset), 0);
 	}
-}
-
-/* The id of a thread that sent comes back, after a while, as the id of a process. */
-static void a_thread_id_comes_back(void)
-{
-	pthread_t thread;
-	struct bus1_cmd_recv recv;
-	int a = threads_peer = peer_open();
-	for (int i = 0; i < 20; i++) {
-		char text[16];
-		int last = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
-		if (last < 0) return; /* not for this process to say */
-		CHECK(pthread_create(&thread, NULL, send_from_a_thread, NULL) == 0 && pthread_join(thread, NULL) == 0);
-		EXPECT(recv_message(a, &recv), 0);
-		EXPECT(recv.msg.pid, getpid());
-		usleep(150000);
-		snprintf(text, sizeof text, "%d", thread_id - 1);
-		if (write(last, text, strlen(text)) < 0) return;
-		pid_t child = fork();
-		if (child == 0) _exit(send_text(a, 8, "process") ? 1 : 0);
-		join(child);
-		EXPECT(recv_message(a, &recv), 0);
-		EXPECT(recv.msg.pid, child);
-		close(last);
-		if (child == thread_id) return;
-	}
-	CHECK(!"the id did not come back");
 }
 
 static void another_users_share_is_bounded(void)
@@ -386,6 +398,7 @@ static void killed_at_any_moment(void)
 }
 
 MAIN(CASE(dup_and_fork_share_a_peer), CASE(a_passed_descriptor_shares_the_peer), CASE(exit_of_a_process_closes_its_peers),
-     CASE(credentials_are_those_of_the_sending_thread), CASE(an_invisible_sender_is_0), CASE(ids_change_between_messages), CASE(callers_change_faster_than_any_cache),
-     CASE(a_thread_id_comes_back), CASE(another_users_share_is_bounded), CASE(many_peers), CASE(a_client_that_scribbles_hurts_itself_only), CASE(a_payload_from_a_pool), CASE(bad_pointers_everywhere),
+     CASE(credentials_are_those_of_the_sending_thread), CASE(an_invisible_sender_is_0), CASE(a_namespace_of_the_same_number_is_another_one),
+     CASE(ids_change_between_messages), CASE(callers_change_faster_than_any_cache),
+     CASE(another_users_share_is_bounded), CASE(many_peers), CASE(a_client_that_scribbles_hurts_itself_only), CASE(a_payload_from_a_pool), CASE(bad_pointers_everywhere),
      CASE(an_array_that_ends_in_the_middle), CASE(memory_that_vanishes_while_it_is_read), CASE(killed_at_any_moment))

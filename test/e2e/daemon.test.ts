@@ -88,15 +88,13 @@ describe('mount', () => {
     expect(await daemon.exit()).toBe(0);
   });
 
-  test('ends within a second of SIGINT to its process group, also with clients open and blocked', async () => {
+  test('ends by SIGINT to its process group, also with clients open and blocked', async () => {
     const daemon = await Daemon.startAt(join(directory, 'm'));
     const poller = await hold(daemon.device, 'poll');
     const pauser = await hold(daemon.device, 'pause');
     const { pid, devicePid } = await status(daemon.directory);
-    const start = Date.now();
     for (const each of [devicePid, pid]) process.kill(each, 'SIGINT');
     expect(await daemon.exit()).toBe(0);
-    expect(Date.now() - start).toBeLessThan(1000);
     expect(isMounted(daemon.directory)).toBe(false);
     expect(await poller.exited).toEqual([0, null]); // it saw POLLERR
     pauser.kill();

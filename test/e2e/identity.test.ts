@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { bus1fs, Daemon, run } from '../support/bus1fs.js';
@@ -5,7 +6,9 @@ import { compiler } from '../support/compile.js';
 import { temporaryDirectory } from '../support/temporary.js';
 
 const program = compiler.compile('clients/identity.c', 'identity');
+const recycledIds = compiler.compile('clients/recycled-ids.c', 'recycled-ids');
 const OVERFLOW = 65534;
+const SILENT_SUCCESS = { status: 0, signal: null, stdout: '', stderr: '' };
 
 let daemon: Daemon;
 
@@ -90,6 +93,13 @@ describe('credentials', () => {
     expect((await converse([...asUser(4321), ...mapped], ENV)).received.slice(0, 2)).toEqual([0, 0]);
   });
 
+  test.each([0, 7, 100, 421, 1099])('of user %i of a namespace that maps ranges of ids', async (id) => {
+    const mapped = [program, daemon.device, 'map', '0 0 1\n100 4000 1000\n7 70000 1\n'];
+    const { sent, received } = await converse(mapped, asUser(id));
+    expect(sent.slice(0, 2)).toEqual([id, id]);
+    expect(received).toEqual(sent);
+  });
+
   test('what a user namespace does not map reads as the overflow id', async () => {
     const unmapped = ['unshare', '--user'];
     expect((await converse([...asUser(4321), ...unmapped], ENV)).received.slice(0, 2)).toEqual([OVERFLOW, OVERFLOW]);
@@ -115,4 +125,32 @@ test('a caller that the daemon cannot see gets EPERM, and one line says why', as
   expect(contained.log.match(/run bus1fs in the pid namespace of the host/g)).toHaveLength(1);
   expect((await bus1fs('umount', contained.directory)).status).toBe(0);
   expect(await contained.exit()).toBe(0);
+});
+
+describe('ids that come back', () => {
+  // Whoever sets the next id sets it for all of the namespace, so daemon and clients have one for themselves.
+  let contained: Daemon;
+  let target: readonly string[];
+
+  beforeAll(async () => {
+    contained = await Daemon.start(['--no-link'], [], [...PID_NS, '--mount-proc']);
+    const { pid } = contained.process;
+    const init = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim();
+    target = ['--target', init, '--mount'];
+  });
+
+  afterAll(async () => {
+    expect(await run('nsenter', [...target, '--', 'umount', contained.directory])).toMatchObject({ status: 0 });
+    expect(await contained.exit()).toBe(0);
+  });
+
+  const comeBack = (when: string) => run('nsenter', [...target, '--pid', '--', recycledIds, contained.device, when]);
+
+  test('after a while', async () => {
+    expect(await comeBack('after_a_while')).toEqual(SILENT_SUCCESS);
+  });
+
+  test.fails('at once', async () => {
+    expect(await comeBack('at_once')).toEqual(SILENT_SUCCESS);
+  });
 });

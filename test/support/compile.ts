@@ -14,11 +14,20 @@ export class Compiler {
 
   /** Compiles a source file, named relative to test/. Returns the program's path. */
   compile(source: string, name: string, ...flags: readonly string[]): string {
+    return this.run(name, [join(ROOT, 'test', source), ...flags]);
+  }
+
+  /** Compiles a text. Returns the program's path. */
+  compileText(text: string, name: string): string {
+    return this.run(name, ['-x', 'c', '-'], text);
+  }
+
+  private run(name: string, args: readonly string[], input = ''): string {
     const program = join(this.directory, name);
-    const path = join(ROOT, 'test', source);
     try {
-      execFileSync('gcc', [...FLAGS, '-I', INCLUDE_DIR, '-o', program, path, '-pthread', ...flags], {
+      execFileSync('gcc', [...FLAGS, '-I', INCLUDE_DIR, '-o', program, ...args, '-pthread'], {
         encoding: 'utf8',
+        input,
       });
     } catch (error) {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';

@@ -52,6 +52,21 @@ describe('Pool', () => {
     expect(memory.discarded).toEqual([[2 * MIB, 64 * MIB]]);
   });
 
+  test('gives back once what was touched once', () => {
+    const memory = new Memory();
+    const pool = new Pool(memory);
+    pool.release(allocate(pool, 64 * MIB));
+    for (let i = 0; i < 3; i++) pool.release(allocate(pool, MIB));
+    expect(memory.discarded).toHaveLength(1);
+    // a range that grows gives back what it grew by
+    const [low, high] = [allocate(pool, 8 * MIB), allocate(pool, 8 * MIB)] as const;
+    pool.release(low);
+    pool.release(high);
+    expect(memory.discarded.slice(1).map(([, end]) => end)).toEqual([8 * MIB, 16 * MIB]);
+    pool.release(allocate(pool, MIB));
+    expect(memory.discarded).toHaveLength(3);
+  });
+
   test('slices never overlap, the fit is the best one, and all of it comes back', () => {
     const operation = fc.oneof(
       fc.record({ size: fc.integer({ min: 1, max: 64 }).map((n) => n * 8) }),

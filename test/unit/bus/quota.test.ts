@@ -30,6 +30,19 @@ describe('Quota', () => {
     expect([quota.fitsFrom(2, 250), quota.fitsFrom(2, 251)]).toEqual([true, false]);
   });
 
+  test('the share is of the user and of the peer, over all its peers', () => {
+    const user = new Quota(800, 0, half);
+    const peers = [new Quota(800, 0, half, user), new Quota(800, 0, half, user)] as const;
+    peers[0].chargeFrom(1, 300);
+    expect([peers[1].fitsFrom(1, 100), peers[1].fitsFrom(1, 101)]).toEqual([true, false]);
+    expect([peers[1].fitsFrom(2, 250), peers[1].fitsFrom(2, 251)]).toEqual([true, false]);
+    expect([peers[1].fitsFrom(0, 500), peers[1].fitsFrom(0, 501)]).toEqual([true, false]);
+    peers[1].max = 100;
+    expect([peers[1].fitsFrom(1, 50), peers[1].fitsFrom(1, 51)]).toEqual([true, false]);
+    peers[0].chargeFrom(1, -300);
+    expect([peers[0].fitsFrom(1, 400), peers[0].fitsFrom(1, 401)]).toEqual([true, false]);
+  });
+
   test('whoever may take does not exceed the limit, and all of it comes back', () => {
     const step = fc.record({ uid: fc.integer({ min: 1, max: 4 }), amount: fc.integer({ min: 1, max: 300 }) });
     fc.assert(

@@ -317,4 +317,22 @@ describe('Bus', () => {
     expect(a.handle(16)).toBeUndefined();
     expect(b.slices.bytes).toBe(0);
   });
+
+  test('a user is kept while it has peers', () => {
+    const { bus } = new World(0);
+    const add = () => bus.addPeer(1, new Pool(MEMORY), () => {});
+    const [a, b] = [add(), add()];
+    expect(b.user).toBe(a.user);
+    bus.removePeer(a);
+    expect(add().user).toBe(a.user);
+    bus.removePeer(b);
+    expect(add().user).toBe(a.user);
+  });
+
+  test('and forgotten when the last one goes', () => {
+    const { bus } = new World(0);
+    const first = bus.addPeer(1, new Pool(MEMORY), () => {});
+    bus.removePeer(first);
+    expect(bus.addPeer(1, new Pool(MEMORY), () => {}).user).not.toBe(first.user);
+  });
 });

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { Errno } from '../../../../src/base/errno.js';
-import { Pool } from '../../../../src/bus/pool.js';
+import { POOL_SIZE, Pool } from '../../../../src/bus/pool.js';
 import { DEFAULT_LIMITS } from '../../../../src/bus/quota.js';
 import { Bus } from '../../../../src/bus1/model/bus.js';
+import type { Peer } from '../../../../src/bus1/model/peer.js';
 import { SendTransaction } from '../../../../src/bus1/model/send.js';
 import { sliceLayout } from '../../../../src/bus1/model/slice-layout.js';
 
@@ -22,6 +23,49 @@ describe('sliceLayout', () => {
 });
 
 describe('SendTransaction', () => {
+  test('a slice may be as large as the pool', () => {
+    const bus = new Bus({ ...DEFAULT_LIMITS, inflightBytes: 2 ** 31 - 1 });
+    const peer = bus.addPeer(0, new Pool(MEMORY), () => {});
+    const results = [POOL_SIZE, POOL_SIZE + 1, POOL_SIZE - 7].map((nBytes) => {
+      const transaction = new SendTransaction(peer, nBytes, { securityContext: () => undefined });
+      transaction.attach(undefined);
+      const result = transaction.address(8);
+      transaction.abort();
+      return result;
+    });
+    expect(results).toEqual([Errno.OK, Errno.EMSGSIZE, Errno.OK]);
+  });
+
+  test("another user's messages take a share of what the receiver's user has in flight", () => {
+    const bus = new Bus({ ...DEFAULT_LIMITS, inflightBytes: 800 });
+    const [own, stranger, other] = [0, 1, 2].map((uid) => bus.addPeer(uid, new Pool(MEMORY), () => {}));
+    if (!own || !stranger || !other) throw new Error('no peers');
+    const send = (from: Peer, nBytes: number): Errno => {
+      const handle = own.transferHandle(8, from);
+      if (typeof handle !== 'object') throw new Error('no handle');
+      const transaction = new SendTransaction(from, nBytes, { securityContext: () => undefined });
+      transaction.attach(undefined);
+      const result = transaction.address(handle.id);
+      if (result === Errno.OK) transaction.commit(SENDER);
+      else transaction.abort();
+      return result;
+    };
+    expect([send(stranger, 304), send(stranger, 104), send(stranger, 96)]).toEqual([Errno.OK, Errno.EDQUOT, Errno.OK]);
+    expect([send(other, 208), send(other, 200), send(own, 208), send(own, 200)]).toEqual([
+      Errno.EDQUOT,
+      Errno.OK,
+      Errno.EDQUOT,
+      Errno.OK,
+    ]);
+    // what is received, or dropped, is not held any more
+    const message = own.inbox.next();
+    if (message === undefined) throw new Error('no message');
+    own.inbox.take(message);
+    expect([send(stranger, 208), send(stranger, 104)]).toEqual([Errno.EDQUOT, Errno.OK]);
+    own.flush(false);
+    expect([own, stranger, other].map(({ user }) => user.quotas.inflightBytes.used)).toEqual([0, 0, 0]);
+  });
+
   test('reads the security context once, and only for receivers that want it', () => {
     const bus = new Bus(DEFAULT_LIMITS);
     const [sender, a, b, c] = [0, 1, 2, 3].map(() => bus.addPeer(0, new Pool(MEMORY), () => {}));
