@@ -35,7 +35,7 @@ export class FakeMemory implements MappedMemory {
   readonly fd = -1;
   readonly address = (pools.size + 1) * POOL_DISTANCE;
   readonly bytes = new Bytes(new ArrayBuffer(64 * 1024));
-  isReleased = false;
+  private holders = 1;
   /** Whether the system has no memory for it. */
   isFull = false;
 
@@ -52,8 +52,16 @@ export class FakeMemory implements MappedMemory {
 
   discard(): void {}
 
+  get isReleased(): boolean {
+    return this.holders === 0;
+  }
+
+  retain(): void {
+    this.holders++;
+  }
+
   release(): void {
-    this.isReleased = true;
+    this.holders--;
   }
 }
 
@@ -200,9 +208,9 @@ export class Client implements Caller {
     return total;
   }
 
-  write(address: number, length: number): Errno {
+  write(address: number, source: Bytes, length: number): Errno {
     const bytes = this.at(address, length);
-    bytes.set(this.scratchBytes.u8.subarray(0, bytes.length));
+    bytes.set(source.u8.subarray(0, bytes.length));
     return bytes.length === length ? Errno.OK : Errno.EFAULT;
   }
 

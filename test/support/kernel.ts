@@ -32,6 +32,7 @@ import {
   ReleaseIn,
 } from '../../src/fuse/fuse-abi.js';
 import { Session } from '../../src/fuse/session.js';
+import { createEventfd } from '../../src/linux/eventfd.js';
 import { close, F_GETFL, fcntl, O_NONBLOCK } from '../../src/linux/file.js';
 import { systemCall } from '../../src/linux/libc.js';
 import { NativeBuffer } from '../../src/linux/native-buffer.js';
@@ -135,6 +136,8 @@ export class FakeCaller {
   gid = 0;
   tid = 0;
   is32Bit = false;
+  end(): void {}
+
   begin(uid: number, gid: number, tid: number, is32Bit: boolean): void {
     this.uid = uid;
     this.gid = gid;
@@ -154,6 +157,7 @@ export class Kernel {
   readonly pulse: (number | 'end')[] = [];
   private readonly fd: number;
   private readonly sessionFd: number;
+  private readonly waker = { fd: createEventfd(), collect: () => {} };
   private readonly session: Session;
 
   constructor(root: DirectoryNode) {
@@ -164,6 +168,7 @@ export class Kernel {
       firstId: FIRST_ID,
       pulse: { begin: (tid) => void this.pulse.push(tid), end: () => void this.pulse.push('end') },
       createCaller: () => new FakeCaller() as unknown as CallerSlot,
+      waker: this.waker,
       isPathQuery: (caller) => caller.tid === STAT_TID,
       log,
     });
@@ -172,6 +177,7 @@ export class Kernel {
   close(): void {
     close(this.fd);
     close(this.sessionFd);
+    close(this.waker.fd);
   }
 
   /** Whether the session reads requests without waiting for one. */

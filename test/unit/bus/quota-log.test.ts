@@ -8,7 +8,7 @@ import { Bus } from '../../../src/bus1/model/bus.js';
 import type { Peer } from '../../../src/bus1/model/peer.js';
 import { SendTransaction } from '../../../src/bus1/model/send.js';
 
-const MEMORY = { address: 0, write: () => true, discard: () => {} };
+const MEMORY = { address: 0, write: () => true, discard: () => {}, retain: () => {}, release: () => {} };
 
 interface Line {
   readonly level: number;

@@ -18,7 +18,11 @@ const buffer = new NativeBuffer(READ_BUFFER);
 beforeEach(() => {
   [kernelFd, fd] = packetPair();
   const connection = new Connection(fd);
-  requests = new Requests(connection, new PendingCalls(connection, new Outbox(connection, pino({ level: 'silent' }))));
+  const waker = { fd: kernelFd, collect: () => {} };
+  requests = new Requests(
+    connection,
+    new PendingCalls(connection, new Outbox(connection, pino({ level: 'silent' })), waker),
+  );
 });
 
 afterEach(() => {
