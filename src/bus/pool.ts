@@ -5,9 +5,6 @@ import { Slice } from './slice.js';
 /** Offsets and sizes in a pool are multiples of this. */
 const ALIGNMENT = 8;
 
-/** The pool spans 2^29 - 1 bytes; its last multiple of 8 bounds both the pool and the largest slice. */
-export const POOL_SIZE = 0x1fff_fff8;
-
 export const align8 = (n: number): number => Math.ceil(n / ALIGNMENT) * ALIGNMENT;
 
 /**
@@ -38,6 +35,8 @@ export type MappedMemory = PoolMemory & MappableMemory;
  */
 export class Pool<Memory extends PoolMemory = PoolMemory> {
   readonly memory: Memory;
+  /** In bytes, a multiple of 8; also the size of the largest slice. */
+  readonly size: number;
   private readonly free = new FreeRanges();
   /**
    * The free range at the end of the pool, which nearly every allocation that fits nowhere else shrinks: kept apart, so
@@ -45,9 +44,10 @@ export class Pool<Memory extends PoolMemory = PoolMemory> {
    */
   private tail: Slice | undefined;
 
-  constructor(memory: Memory) {
+  constructor(memory: Memory, size: number) {
     this.memory = memory;
-    this.add(new Slice(0, POOL_SIZE));
+    this.size = size;
+    this.add(new Slice(0, size));
   }
 
   /** Takes the low end of a smallest free range that fits `size` (a multiple of 8), or undefined if none does. */
@@ -123,7 +123,7 @@ export class Pool<Memory extends PoolMemory = PoolMemory> {
 
   private add(range: Slice): void {
     range.isFree = true;
-    if (range.end === POOL_SIZE) this.tail = range;
+    if (range.end === this.size) this.tail = range;
     else this.free.add(range);
   }
 

@@ -9,12 +9,12 @@ export class Slices {
   readonly pool: Pool;
   /** How many bytes are in slices. */
   bytes = 0;
-  private readonly quota: Quota;
+  private readonly quota: Quota | undefined;
   /** Those the user has received or peeked and not yet released, by offset. */
   private readonly exposed = new IdTable<Slice>();
 
-  /** Each slice takes one of `quota`, until nobody holds it. */
-  constructor(pool: Pool, quota: Quota) {
+  /** Each slice takes one of `quota`, if there is one, until nobody holds it. */
+  constructor(pool: Pool, quota?: Quota) {
     this.pool = pool;
     this.quota = quota;
   }
@@ -29,7 +29,7 @@ export class Slices {
     if (slice === undefined) return undefined;
     slice.isQueued = true;
     this.bytes += size;
-    this.quota.charge(1);
+    this.quota?.charge(1);
     return slice;
   }
 
@@ -77,6 +77,6 @@ export class Slices {
     if (slice.isQueued || slice.isExposed) return;
     this.bytes -= slice.size;
     this.pool.release(slice);
-    this.quota.charge(-1);
+    this.quota?.charge(-1);
   }
 }

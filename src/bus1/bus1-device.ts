@@ -1,9 +1,10 @@
 import type { Logger } from 'pino';
 import { Errno } from '../base/errno.js';
-import { type MappedMemory, POOL_SIZE, Pool } from '../bus/pool.js';
+import { type MappedMemory, Pool } from '../bus/pool.js';
 import type { Limits } from '../bus/quota.js';
 import { QuotaLog } from '../bus/quota-log.js';
 import type { Attributes, Caller, DeviceNode, OpenFile } from '../device.js';
+import { POOL_SIZE } from './bus1-abi.js';
 import { Bus1File, type FileContext, type Opener, SharedPool } from './bus1-file.js';
 import type { BusStatus, Counters } from './bus1-status.js';
 import { COMMANDS } from './commands.js';
@@ -87,7 +88,7 @@ export class Bus1Device implements DeviceNode {
 
   private createPool(uid: number): SharedPool | Errno {
     const memory = this.options.createMemory(POOL_SIZE);
-    if (typeof memory !== 'number') return new SharedPool(new Pool(memory), uid);
+    if (typeof memory !== 'number') return new SharedPool(new Pool(memory, POOL_SIZE), uid);
     if (!this.hasReportedExhaustion) this.options.log.error(EXHAUSTED);
     this.hasReportedExhaustion = true;
     return memory;

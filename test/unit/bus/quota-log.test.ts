@@ -4,6 +4,7 @@ import { Errno } from '../../../src/base/errno.js';
 import { Pool } from '../../../src/bus/pool.js';
 import { DEFAULT_LIMITS, type Limits } from '../../../src/bus/quota.js';
 import { QuotaLog } from '../../../src/bus/quota-log.js';
+import { POOL_SIZE } from '../../../src/bus1/bus1-abi.js';
 import { Bus } from '../../../src/bus1/model/bus.js';
 import type { Peer } from '../../../src/bus1/model/peer.js';
 import { SendTransaction } from '../../../src/bus1/model/send.js';
@@ -35,7 +36,7 @@ class World {
   }
 
   peer(uid = 0): Peer {
-    return this.bus.addPeer(uid, new Pool(MEMORY), () => {});
+    return this.bus.addPeer(uid, new Pool(MEMORY, POOL_SIZE), () => {});
   }
 }
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { Errno } from '../../../../src/base/errno.js';
-import { POOL_SIZE, Pool } from '../../../../src/bus/pool.js';
+import { Pool } from '../../../../src/bus/pool.js';
 import { DEFAULT_LIMITS } from '../../../../src/bus/quota.js';
+import { POOL_SIZE } from '../../../../src/bus1/bus1-abi.js';
 import { Bus } from '../../../../src/bus1/model/bus.js';
 import type { Peer } from '../../../../src/bus1/model/peer.js';
 import { SendTransaction } from '../../../../src/bus1/model/send.js';
@@ -25,7 +26,7 @@ describe('sliceLayout', () => {
 describe('SendTransaction', () => {
   test('a slice may be as large as the pool', () => {
     const bus = new Bus({ ...DEFAULT_LIMITS, inflightBytes: 2 ** 31 - 1 });
-    const peer = bus.addPeer(0, new Pool(MEMORY), () => {});
+    const peer = bus.addPeer(0, new Pool(MEMORY, POOL_SIZE), () => {});
     const results = [POOL_SIZE, POOL_SIZE + 1, POOL_SIZE - 7].map((nBytes) => {
       const transaction = new SendTransaction(peer, nBytes, { securityContext: () => undefined });
       transaction.attach(undefined);
@@ -38,7 +39,7 @@ describe('SendTransaction', () => {
 
   test("another user's messages take a share of what the receiver's user has in flight", () => {
     const bus = new Bus({ ...DEFAULT_LIMITS, inflightBytes: 800 });
-    const [own, stranger, other] = [0, 1, 2].map((uid) => bus.addPeer(uid, new Pool(MEMORY), () => {}));
+    const [own, stranger, other] = [0, 1, 2].map((uid) => bus.addPeer(uid, new Pool(MEMORY, POOL_SIZE), () => {}));
     if (!own || !stranger || !other) throw new Error('no peers');
     const send = (from: Peer, nBytes: number): Errno => {
       const handle = own.transferHandle(8, from);
@@ -68,7 +69,7 @@ describe('SendTransaction', () => {
 
   test('reads the security context once, and only for receivers that want it', () => {
     const bus = new Bus(DEFAULT_LIMITS);
-    const [sender, a, b, c] = [0, 1, 2, 3].map(() => bus.addPeer(0, new Pool(MEMORY), () => {}));
+    const [sender, a, b, c] = [0, 1, 2, 3].map(() => bus.addPeer(0, new Pool(MEMORY, POOL_SIZE), () => {}));
     if (!sender || !a || !b || !c) throw new Error('no peers');
     a.wantsSecctx = true;
     c.wantsSecctx = true;
