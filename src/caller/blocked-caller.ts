@@ -1,6 +1,18 @@
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
-import type { CallChannel, CallerSlot, HeldFiles, MemoryRange, OpenFile } from '../device.js';
+import type {
+  CallChannel,
+  CallerSlot,
+  Gap,
+  HeldFiles,
+  MemoryRange,
+  OpenFile,
+  Patch,
+  Piece,
+  ThreadTrait,
+  Waitable,
+  WantedMemfd,
+} from '../device.js';
 import { close } from '../linux/file.js';
 import { copyDescriptor } from '../linux/pidfd.js';
 import type { ClientMemory } from './client-memory.js';
@@ -8,8 +20,10 @@ import { closeElsewhere } from './closer.js';
 import { inspect, inspectDescriptor, isExhausted, isPath } from './descriptor.js';
 import type { Hands } from './hands.js';
 import { Identity, Viewpoint } from './identity.js';
-import { install } from './install.js';
+import { install, installAsManyAsFit } from './install.js';
+import { Standing, traitOf } from './standing.js';
 import { TakenFiles, takeFiles } from './taken-files.js';
+import { takeWaitable } from './taken-waitable.js';
 import { commandOf, namespaceOf, OUR_PID_NAMESPACE, securityContextOf, systemCallOf, threadOf } from './thread.js';
 
 /**
@@ -24,6 +38,8 @@ export class BlockedCaller implements CallerSlot {
   private readonly channel: CallChannel;
   private readonly hands: Hands;
   private acquired: ClientMemory | undefined;
+  /** While its thread is being traced it cannot be suspended. */
+  private isHeld = false;
 
   constructor(channel: CallChannel, hands: Hands) {
     this.channel = channel;
@@ -43,6 +59,10 @@ export class BlockedCaller implements CallerSlot {
     this.acquired = undefined;
   }
 
+  get argumentAddress(): number {
+    return this.channel.argumentTarget;
+  }
+
   // ---- who it is
 
   identity(): Identity | Errno {
@@ -56,6 +76,14 @@ export class BlockedCaller implements CallerSlot {
 
   securityContext(): Uint8Array | undefined | Errno {
     return securityContextOf(this.tid);
+  }
+
+  standing(): Standing | Errno {
+    return Standing.of(this.tid);
+  }
+
+  trait(name: ThreadTrait): string | undefined {
+    return traitOf(this.tid, name);
   }
 
   command(): string {
@@ -74,6 +102,7 @@ export class BlockedCaller implements CallerSlot {
   // ---- its memory
 
   private get memory(): ClientMemory {
+    if (this.isHeld) return this.hands.direct;
     if (this.acquired === undefined) {
       this.acquired = this.hands.acquire(this.uid);
       this.acquired.reset();
@@ -93,8 +122,16 @@ export class BlockedCaller implements CallerSlot {
     return this.memory.write(this.tid, address, source, length);
   }
 
-  gather(total: number, count: number, targets: readonly number[]): Errno {
-    return this.memory.gather(this.tid, total, count, targets);
+  fetch(address: number, length: number): Piece {
+    return this.memory.fetch(this.tid, address, length);
+  }
+
+  store(patches: readonly Patch[]): Errno {
+    return this.memory.store(this.tid, patches);
+  }
+
+  gather(total: number, count: number, targets: readonly number[], gaps?: readonly Gap[]): Errno {
+    return this.memory.gather(this.tid, total, count, targets, gaps);
   }
 
   // ---- its descriptors
@@ -128,8 +165,12 @@ export class BlockedCaller implements CallerSlot {
     );
   }
 
-  takeFiles(numbers: readonly number[]): TakenFiles | Errno {
-    return takeFiles(this.tid, numbers, (...inode) => this.channel.filesOf(...inode) !== undefined);
+  takeWaitable(number: number): Waitable | Errno {
+    return takeWaitable(this.tid, number);
+  }
+
+  takeFiles(wanted: readonly (number | WantedMemfd)[]): TakenFiles | Errno {
+    return takeFiles(this.tid, wanted, (...inode) => this.channel.filesOf(...inode) !== undefined);
   }
 
   installFiles(files: HeldFiles, complete: (numbers: readonly number[]) => Errno): Errno {
@@ -151,6 +192,28 @@ export class BlockedCaller implements CallerSlot {
           channel.argumentSize,
         );
       },
+    );
+  }
+
+  installSome(files: HeldFiles, places: readonly number[], complete: (numbers: readonly number[]) => Errno): Errno {
+    const none = places.map(() => -1);
+    if (this.is32Bit || !(files instanceof TakenFiles)) return complete(none);
+    const { channel } = this;
+    return installAsManyAsFit(
+      this.tid,
+      places.map((place) => files.descriptors[place] as number),
+      () => channel.answer(),
+      (numbers) => {
+        this.isHeld = true;
+        try {
+          const error = complete(numbers ?? none);
+          channel.flush();
+          return error;
+        } finally {
+          this.isHeld = false;
+        }
+      },
+      () => complete(none),
     );
   }
 }

@@ -19,16 +19,19 @@ export class Identity implements CallerIdentity {
   }
 
   seenFrom(viewpoint: CallerViewpoint): Credentials {
-    const { pidNamespace, users, groups } = viewpoint as Viewpoint;
     const { uid, gid } = this.credentials;
-    const level = this.thread.pidNamespaces[0] === pidNamespace ? 0 : this.thread.pidNamespaces.indexOf(pidNamespace);
-    return {
-      uid: users?.inside(uid) ?? uid,
-      gid: groups?.inside(gid) ?? gid,
-      pid: this.thread.tgids[level] ?? 0,
-      tid: this.thread.tids[level] ?? 0,
-    };
+    return { uid: viewpoint.uidInside(uid), gid: viewpoint.gidInside(gid), ...pidsSeenFrom(this.thread, viewpoint) };
   }
+}
+
+/** The ids of a thread and its process as a viewpoint sees them; 0 where it does not. */
+export function pidsSeenFrom(
+  { pidNamespaces, tids, tgids }: Thread,
+  viewpoint: CallerViewpoint,
+): { readonly pid: number; readonly tid: number } {
+  const { pidNamespace } = viewpoint as Viewpoint;
+  const level = pidNamespaces[0] === pidNamespace ? 0 : pidNamespaces.indexOf(pidNamespace);
+  return { pid: tgids[level] ?? 0, tid: tids[level] ?? 0 };
 }
 
 /** The namespaces of a thread, pinned: they stay what they were when it is gone. */
@@ -58,6 +61,22 @@ export class Viewpoint implements CallerViewpoint {
     if (typeof groups !== 'number') return new Viewpoint(pidNamespace, users, groups);
     users.close();
     return groups;
+  }
+
+  uidInside(uid: number): number {
+    return this.users === undefined ? uid : this.users.inside(uid);
+  }
+
+  gidInside(gid: number): number {
+    return this.groups === undefined ? gid : this.groups.inside(gid);
+  }
+
+  uidOutside(uid: number): number | undefined {
+    return this.users === undefined ? uid : this.users.outside(uid);
+  }
+
+  gidOutside(gid: number): number | undefined {
+    return this.groups === undefined ? gid : this.groups.outside(gid);
   }
 
   release(): void {
@@ -93,6 +112,13 @@ class IdMap {
     if (this.fd !== undefined) this.read();
     const extent = this.extents.find(({ outside, length }) => id >= outside && id < outside + length);
     return extent === undefined ? OVERFLOW_ID : extent.inside + id - extent.outside;
+  }
+
+  /** What an id inside is in our own user namespace. */
+  outside(id: number): number | undefined {
+    if (this.fd !== undefined) this.read();
+    const extent = this.extents.find(({ inside, length }) => id >= inside && id < inside + length);
+    return extent === undefined ? undefined : extent.outside + id - extent.inside;
   }
 
   close(): void {

@@ -77,6 +77,36 @@ export function install(
   }
 }
 
+/**
+ * The same for as many of the files as there is room for: the numbers of the others are -1. Where nothing could be installed
+ * `complete` gets undefined, and the call succeeds with what that does.
+ */
+export function installAsManyAsFit(
+  tid: number,
+  files: readonly number[],
+  answer: () => void,
+  complete: (numbers: readonly number[] | undefined) => Errno,
+  completeUntraced: () => Errno,
+): Errno {
+  const tracee = Tracee.seize(tid);
+  if (typeof tracee === 'number') return completeUntraced();
+  answer();
+  try {
+    tracee.hold();
+    try {
+      const numbers = new Installation(tracee, tid, files).run(true);
+      const error = complete(typeof numbers === 'number' ? undefined : numbers);
+      if (error !== Errno.OK) tracee.failWith(error);
+      return error;
+    } finally {
+      tracee.release();
+    }
+  } catch (error) {
+    if (error instanceof TraceeGone) return Errno.ESRCH;
+    throw error;
+  }
+}
+
 class Installation {
   private readonly tracee: Tracee;
   private readonly tid: number;
@@ -94,11 +124,12 @@ class Installation {
     this.scratch = Math.floor((tracee.stackPointer - X64.redZone - this.scratchSize) / 16) * 16;
   }
 
-  run(): readonly number[] | Errno {
+  /** With `isPartial`, the numbers of files for which there is no room are -1. */
+  run(isPartial = false): readonly number[] | Errno {
     if (!this.isAtCallInstruction()) return Errno.EOPNOTSUPP;
     if (!this.transfer(processVmReadv, overwritten, this.scratchSize)) return Errno.EFAULT;
     const first = this.attempt(Number.POSITIVE_INFINITY);
-    const result = first === Errno.EMFILE ? this.attemptWithLiftedLimit() : first;
+    const result = first === Errno.EMFILE ? this.attemptWithLiftedLimit(isPartial) : first;
     this.transfer(processVmWritev, overwritten, this.scratchSize);
     return result;
   }
@@ -107,14 +138,14 @@ class Installation {
    * The socket pair takes two numbers for a moment; a process close to its limit must not fail for that. Numbers that
    * would not have been within the limit are given up again.
    */
-  private attemptWithLiftedLimit(): readonly number[] | Errno {
+  private attemptWithLiftedLimit(isPartial: boolean): readonly number[] | Errno {
     const { tracee, scratch } = this;
     const isKnown = tracee.call(calls.prlimit64, 0, RLIMIT_NOFILE, 0, scratch) === 0;
     if (!isKnown || !this.transfer(processVmReadv, theirs, Rlimit.size)) return Errno.EMFILE;
     const soft = theirs.u64(Rlimit.soft);
     const hard = theirs.u64(Rlimit.hard);
-    if (!this.setLimit(soft + 2, hard)) return Errno.EMFILE;
-    const result = this.attempt(soft);
+    if (!this.setLimit(soft + (isPartial ? this.files.length + 2 : 2), hard)) return Errno.EMFILE;
+    const result = this.attempt(soft, isPartial);
     this.setLimit(soft, hard);
     return result;
   }
@@ -128,7 +159,7 @@ class Installation {
     return this.tracee.call(calls.prlimit64, 0, RLIMIT_NOFILE, this.scratch, 0) === 0;
   }
 
-  private attempt(limit: number): readonly number[] | Errno {
+  private attempt(limit: number, isPartial = false): readonly number[] | Errno {
     const made = this.tracee.call(
       calls.socketpair,
       AF_UNIX,
@@ -149,14 +180,14 @@ class Installation {
     }
     try {
       this.close(high);
-      return this.receiveInto(low, sender, limit);
+      return this.receiveInto(low, sender, limit, isPartial);
     } finally {
       closeElsewhere(sender); // the client's other threads may have put anything behind that number
     }
   }
 
   /** Receives all files through the socket at `low`, and then puts the first one there. */
-  private receiveInto(low: number, sender: number, limit: number): readonly number[] | Errno {
+  private receiveInto(low: number, sender: number, limit: number, isPartial: boolean): readonly number[] | Errno {
     const [head, ...rest] = this.files as [number, ...number[]];
     const received = this.receiveAll(low, sender, [...rest, head]);
     const last = received.at(-1);
@@ -168,8 +199,8 @@ class Installation {
     this.close(last);
     const numbers = [low, ...received.slice(0, -1)];
     if (numbers.every((fd) => fd < limit)) return numbers;
-    for (const fd of numbers) this.close(fd);
-    return Errno.EMFILE;
+    for (const fd of numbers) if (!isPartial || fd >= limit) this.close(fd);
+    return isPartial ? numbers.map((fd) => (fd < limit ? fd : -1)) : Errno.EMFILE;
   }
 
   /** Sends files through the socket pair, in as many messages as they need, and receives them in the client. */

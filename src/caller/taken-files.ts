@@ -1,6 +1,6 @@
 import { Errno } from '../base/errno.js';
-import type { HeldFiles } from '../device.js';
-import { close } from '../linux/file.js';
+import type { HeldFiles, WantedMemfd } from '../device.js';
+import { close, F_GET_SEALS, fcntl } from '../linux/file.js';
 import { pidfdGetfd, pidfdOpen } from '../linux/pidfd.js';
 import { AF_UNIX, socketDomain } from '../linux/socket.js';
 import { closeElsewhere } from './closer.js';
@@ -35,11 +35,11 @@ export class TakenFiles implements HeldFiles {
 /**
  * Takes copies of descriptors of thread `tid`. Errors, in the order of the numbers: EBADF for one that is not open;
  * EOPNOTSUPP for a file of ours (`isOurs`) or an AF_UNIX socket, unless it was opened with O_PATH; EDQUOT when this
- * process can hold no more.
+ * process can hold no more; and for memfds those of Caller.takeFiles().
  */
 export function takeFiles(
   tid: number,
-  numbers: readonly number[],
+  wanted: readonly (number | WantedMemfd)[],
   isOurs: (deviceMajor: number, deviceMinor: number, inode: number) => boolean,
 ): TakenFiles | Errno {
   const pidfd = pidfdOpen(tid);
@@ -47,8 +47,8 @@ export function takeFiles(
   const taken: number[] = [];
   const files = new TakenFiles(taken);
   let error: Errno = Errno.OK;
-  for (const number of numbers) {
-    error = takeOne(pidfd, number, taken, isOurs);
+  for (const each of wanted) {
+    error = typeof each === 'number' ? takeOne(pidfd, each, taken, isOurs) : takeMemfd(pidfd, each, taken, isOurs);
     if (error !== Errno.OK) break;
   }
   close(pidfd);
@@ -75,4 +75,33 @@ function takeOne(
   if (found === undefined) return Errno.OK;
   if (typeof found === 'number') return Errno.EBADF;
   return (found.mode & S_IFMT) === S_IFSOCK && socketDomain(fd) === AF_UNIX ? Errno.EOPNOTSUPP : Errno.OK;
+}
+
+/** All seals of a file that nobody can change any more. */
+const SEALED = 0xf; // F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
+
+function takeMemfd(
+  pidfd: number,
+  { fd: number, start, size }: WantedMemfd,
+  taken: number[],
+  isOurs: (deviceMajor: number, deviceMinor: number, inode: number) => boolean,
+): Errno {
+  if (number < 0) return Errno.EBADF;
+  const fd = pidfdGetfd(pidfd, number);
+  if (fd < 0) return isExhausted(fd) ? Errno.EDQUOT : Errno.EBADF;
+  if (isPath(fd)) {
+    close(fd);
+    return Errno.EBADF;
+  }
+  const seals = fcntl(fd, F_GET_SEALS, 0);
+  const found = inspect(fd);
+  if (seals < 0) {
+    const isOwn = typeof found === 'object' && isOurs(found.deviceMajor, found.deviceMinor, found.inode);
+    if (isOwn) close(fd);
+    else closeElsewhere(fd);
+    return Errno.EMEDIUMTYPE;
+  }
+  taken.push(fd);
+  if ((seals & SEALED) !== SEALED) return Errno.ETXTBSY;
+  return typeof found === 'number' || start + size > found.size ? Errno.EFAULT : Errno.OK;
 }

@@ -1,5 +1,5 @@
 import { Bytes } from '../base/bytes.js';
-import type { Errno } from '../base/errno.js';
+import { Errno } from '../base/errno.js';
 import type { CallChannel, CallerSlot, OpenFile } from '../device.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import type { Connection } from './connection.js';
@@ -29,6 +29,8 @@ export class Call implements CallChannel {
   argumentTarget = 0;
   argumentSize = 0;
   isAnswered = false;
+  /** Whether a signal came for its thread while it waited for memory. */
+  isInterrupted = false;
   /** Whether its argument is elsewhere than in the request. */
   isDetached = false;
   private uniqueLow = 0;
@@ -54,12 +56,13 @@ export class Call implements CallChannel {
     return this.caller;
   }
 
-  /** Takes over an ioctl. */
-  beginIoctl(request: Bytes): void {
+  /** Takes over an ioctl, whose argument is copied back unless the file `writesBack` itself. */
+  beginIoctl(request: Bytes, writesBack = false): void {
     this.isAnswered = false;
+    this.isInterrupted = false;
     this.uniqueLow = request.u32(InHeader.unique);
     this.uniqueHigh = request.u32(InHeader.unique + 4);
-    this.argumentSize = request.u32(IoctlIn.out_size);
+    this.argumentSize = writesBack ? 0 : request.u32(IoctlIn.out_size);
     this.argumentTarget = request.u64(IoctlIn.arg);
     this.begin(request, (request.u32(IoctlIn.flags) & FUSE_IOCTL_COMPAT) !== 0);
   }
@@ -85,10 +88,12 @@ export class Call implements CallChannel {
   }
 
   fail(error: Errno): void {
-    this.finish(-error, OutHeader.sizeof);
+    if (error === Errno.ERESTARTSYS) this.finish(0, IoctlOut.sizeof, -error);
+    else this.finish(-error, OutHeader.sizeof);
   }
 
-  private finish(error: number, length: number): void {
+  /** The kernel takes its own errors, those from 512 on, as a result alone. */
+  private finish(error: number, length: number, result = 0): void {
     this.isAnswered = true;
     this.flush();
     const { reply } = this;
@@ -97,7 +102,8 @@ export class Call implements CallChannel {
     reply.setI32(OutHeader.error, error);
     reply.setU32(OutHeader.unique, this.uniqueLow);
     reply.setU32(OutHeader.unique + 4, this.uniqueHigh);
-    reply.setU64(IoctlOut.result, 0); // and flags
+    reply.setI32(IoctlOut.result, result);
+    reply.setU32(IoctlOut.flags, 0);
     reply.setU64(IoctlOut.in_iovs, 0); // and out_iovs
     this.context.connection.send(this.replyAddress, length);
   }

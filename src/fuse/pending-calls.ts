@@ -1,8 +1,8 @@
-import { Errno } from '../base/errno.js';
-import { Heap } from '../base/heap.js';
+import type { Errno } from '../base/errno.js';
 import { IdTable } from '../base/id-table.js';
-import type { Pending, PendingEnd, Suspension } from '../device.js';
+import type { Alarm, Pending, PendingEnd, Suspension } from '../device.js';
 import { Epoll } from '../linux/epoll.js';
+import { Alarms } from './alarms.js';
 import type { Call } from './call.js';
 import type { Connection } from './connection.js';
 import type { Outbox } from './outbox.js';
@@ -10,12 +10,8 @@ import type { Outbox } from './outbox.js';
 interface Waiting {
   readonly call: Call;
   readonly pending: Pending;
+  alarm: Alarm | undefined;
   isOver: boolean;
-}
-
-interface Deadline {
-  readonly at: bigint;
-  readonly waiting: Waiting;
 }
 
 const REQUEST = 0;
@@ -38,37 +34,53 @@ export class PendingCalls {
   private readonly outbox: Outbox;
   /** By the number of their request. */
   private readonly waiting = new IdTable<Waiting>();
+  /** Those that wait for memory. */
+  private readonly suspended = new IdTable<Call>();
   private count = 0;
-  private readonly deadlines = new Heap<Deadline>((a, b) => a.at < b.at);
+  private readonly alarms: Alarms;
+  /** Runs what is left of a call, and answers it. */
+  private readonly carryOn: (call: Call, rest: () => Errno | Pending) => void;
   private readonly waker: Waker;
   private readonly epoll = new Epoll();
   private isNonBlocking = false;
 
-  constructor(connection: Connection, outbox: Outbox, waker: Waker) {
+  constructor(
+    connection: Connection,
+    outbox: Outbox,
+    waker: Waker,
+    carryOn: (call: Call, rest: () => Errno | Pending) => void,
+    alarms = new Alarms(),
+  ) {
     this.connection = connection;
     this.outbox = outbox;
     this.waker = waker;
+    this.carryOn = carryOn;
+    this.alarms = alarms;
     this.epoll.add(connection.fd, REQUEST);
     this.epoll.add(waker.fd, WAKER);
   }
 
   /** Keeps a call until it is finished or has to end. */
   add(call: Call, pending: Pending): void {
-    const waiting: Waiting = { call, pending, isOver: false };
+    const waiting: Waiting = { call, pending, alarm: undefined, isOver: false };
     pending.argument = call.argument;
-    pending.finish = (error) => this.finish(waiting, error);
+    pending.finish = (outcome) => this.finish(waiting, outcome);
     this.waiting.set(call.unique, waiting);
     this.count++;
-    if (pending.deadline !== undefined) this.deadlines.add({ at: pending.deadline, waiting });
+    if (pending.deadline !== undefined)
+      waiting.alarm = this.alarms.at(pending.deadline, () => this.end(waiting, 'timeout'));
     if (pending.cancelFd !== undefined && this.epoll.add(pending.cancelFd, call.unique) < 0) {
       this.end(waiting, 'cancelled'); // always ready, as poll(2) has it for files of such a kind
     }
+    if (call.isInterrupted) this.end(waiting, 'interrupted');
   }
 
   /** Waits for the end of a suspension, and then runs the call again. */
-  suspend(suspension: Suspension, run: () => void): void {
+  suspend(call: Call, suspension: Suspension, run: () => void): void {
+    this.suspended.set(call.unique, call);
     this.count++;
     suspension.resume = () => {
+      this.suspended.delete(call.unique);
       this.count--;
       run();
     };
@@ -77,30 +89,29 @@ export class PendingCalls {
   /** A signal came for the thread whose request has this number; nothing to do if it was answered already. */
   interrupt(unique: number): void {
     const waiting = this.waiting.get(unique);
-    if (waiting !== undefined) this.end(waiting, 'interrupted');
+    if (waiting !== undefined) return this.end(waiting, 'interrupted');
+    const suspended = this.suspended.get(unique);
+    if (suspended !== undefined) suspended.isInterrupted = true;
   }
 
   private end(waiting: Waiting, why: PendingEnd): void {
     if (!waiting.isOver) this.finish(waiting, waiting.pending.end(why));
   }
 
-  private finish(waiting: Waiting, error: Errno): void {
+  private finish(waiting: Waiting, outcome: Errno | (() => Errno)): void {
     if (waiting.isOver) throw new Error('a call was finished twice');
     waiting.isOver = true;
     const { call, pending } = waiting;
     this.waiting.delete(call.unique);
     this.count--;
+    waiting.alarm?.cancel();
     if (pending.cancelFd !== undefined) this.epoll.remove(pending.cancelFd);
-    this.outbox.answer(() => {
-      if (error === Errno.OK) call.answer();
-      else call.fail(error);
-      call.caller.end();
-    });
+    this.outbox.answer(() => this.carryOn(call, typeof outcome === 'number' ? () => outcome : outcome));
   }
 
   /** Waits, if any call does, until there may be a request to read, and ends the calls whose time is over meanwhile. */
   awaitRequest(): void {
-    while (this.count > 0) {
+    while (this.count > 0 || this.alarms.next !== undefined) {
       this.setNonBlocking(true);
       const ready = this.epoll.wait(this.timeout());
       if (ready.length === 0) this.connection.onInterrupted?.();
@@ -109,32 +120,19 @@ export class PendingCalls {
         const waiting = this.waiting.get(unique);
         if (waiting !== undefined) this.end(waiting, 'cancelled');
       }
-      this.endOverdue();
+      this.alarms.ring();
       this.outbox.flush();
       if (ready.includes(REQUEST)) return;
     }
     this.makeBlocking();
   }
 
-  /** Until the next deadline, in ms, rounded up; -1 without one. */
+  /** Until the next alarm, in ms, rounded up; -1 without one. */
   private timeout(): number {
-    for (let next = this.deadlines.least; next !== undefined; next = this.deadlines.least) {
-      if (!next.waiting.isOver) {
-        const left = next.at - process.hrtime.bigint();
-        return left <= 0n ? 0 : Math.min(2 ** 31 - 1, Number((left + NS_PER_MS - 1n) / NS_PER_MS));
-      }
-      this.deadlines.removeLeast();
-    }
-    return -1;
-  }
-
-  private endOverdue(): void {
-    if (this.deadlines.least === undefined) return;
-    const now = process.hrtime.bigint();
-    for (let next = this.deadlines.least; next !== undefined && next.at <= now; next = this.deadlines.least) {
-      this.deadlines.removeLeast();
-      this.end(next.waiting, 'timeout');
-    }
+    const { next } = this.alarms;
+    if (next === undefined) return -1;
+    const left = next - this.alarms.now();
+    return left <= 0n ? 0 : Math.min(2 ** 31 - 1, Number((left + NS_PER_MS - 1n) / NS_PER_MS));
   }
 
   /** Makes reading wait for requests alone. */

@@ -4,6 +4,7 @@ import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
 import { type Caller, CallRefused, type DirectoryNode, type OpenFile, type Pending, Suspension } from '../device.js';
 import { IoctlThread } from '../linux/ioctl-thread.js';
+import type { Alarms } from './alarms.js';
 import { Call, type CallContext, type CreateCaller } from './call.js';
 import type { Connection } from './connection.js';
 import { Exchange } from './exchange.js';
@@ -45,6 +46,8 @@ export interface SessionOptions {
   readonly createCaller: CreateCaller;
   /** What ends the suspensions of calls. */
   readonly waker: Waker;
+  /** What waits for its time. */
+  readonly alarms?: Alarms;
   /** Whether a caller looks a name up only to stat(2) it. */
   readonly isPathQuery: (caller: Caller) => boolean;
   readonly log: Logger;
@@ -92,7 +95,13 @@ export class Session {
     this.log = log;
     this.outbox = new Outbox(connection, log);
     this.exchange = new Exchange(connection, this.outbox);
-    this.pending = new PendingCalls(connection, this.outbox, options.waker);
+    this.pending = new PendingCalls(
+      connection,
+      this.outbox,
+      options.waker,
+      (call, rest) => this.carryOut(call, rest),
+      options.alarms,
+    );
     this.requests = new Requests(connection, this.pending);
     this.names = new Names(this.exchange, inodes, ids, options.isPathQuery);
     this.files = new OpenFiles(this.exchange, connection, this.outbox, inodes, ids, options);
@@ -180,19 +189,20 @@ export class Session {
     const { call } = this;
     const handle = request.u64(IoctlIn.fh);
     const file = this.files.device(handle);
-    call.beginIoctl(request);
+    call.beginIoctl(request, file?.writesBack);
     if (file === undefined) return call.fail(this.files.isLost(handle) ? Errno.ESHUTDOWN : Errno.ENOTTY);
     if (call.caller.tid === 0) return call.fail(this.refuseInvisible());
-    this.carryOut(call, file, request.u32(IoctlIn.cmd));
+    const command = request.u32(IoctlIn.cmd);
+    this.carryOut(call, () => file.ioctl(command, call.argument, call.caller));
     if (call === this.call && call.isDetached) this.call = new Call(this.exchange.request, this.context);
   }
 
-  /** Runs an ioctl, for the first time or after it was suspended, and answers it unless it has to wait. */
-  private carryOut(call: Call, file: OpenFile, command: number): void {
-    const result = this.attempt(call, file, command);
+  /** Runs an ioctl, again after it was suspended, or what is left of it, and answers it unless it has to wait. */
+  private carryOut(call: Call, run: () => Errno | Pending): void {
+    const result = attempt(run);
     if (result instanceof Suspension) {
       call.detach();
-      this.pending.suspend(result, () => this.runAgain(call, file, command));
+      this.pending.suspend(call, result, () => this.runAgain(call, result.rest ?? run));
     } else if (typeof result === 'object') {
       call.detach();
       this.pending.add(call, result);
@@ -205,22 +215,12 @@ export class Session {
     }
   }
 
-  private attempt(call: Call, file: OpenFile, command: number): Errno | Pending | Suspension {
-    try {
-      return file.ioctl(command, call.argument, call.caller);
-    } catch (thrown) {
-      if (thrown instanceof Suspension) return thrown;
-      if (thrown instanceof CallRefused) return thrown.error;
-      throw thrown;
-    }
-  }
-
-  private runAgain(call: Call, file: OpenFile, command: number): void {
+  private runAgain(call: Call, run: () => Errno | Pending): void {
     this.pulse.begin(call.caller.tid);
     try {
-      this.carryOut(call, file, command);
+      this.carryOut(call, run);
     } catch (error) {
-      this.log.error({ err: error, command }, 'internal error; the call was answered with EIO');
+      this.log.error({ err: error }, 'internal error; the call was answered with EIO');
       if (!call.isAnswered) call.fail(Errno.EIO);
       call.caller.end();
     }
@@ -273,6 +273,16 @@ export class Session {
     reply.setU32(InitOut.max_write, MAX_WRITE);
     reply.setU32(InitOut.time_gran, 1);
     this.exchange.succeed(INIT_OUT_SIZE);
+  }
+}
+
+function attempt(run: () => Errno | Pending): Errno | Pending | Suspension {
+  try {
+    return run();
+  } catch (thrown) {
+    if (thrown instanceof Suspension) return thrown;
+    if (thrown instanceof CallRefused) return thrown.error;
+    throw thrown;
   }
 }
 

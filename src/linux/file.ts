@@ -32,6 +32,7 @@ export const F_SETFD = 2;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
+export const F_GET_SEALS = 1034;
 
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -40,6 +41,7 @@ export const AT_STATX_DONT_SYNC = 0x4000;
 
 export const STATX_MODE = 0x2;
 export const STATX_INO = 0x100;
+export const STATX_SIZE = 0x200;
 
 /** `struct statx`, linux/stat.h. */
-export const Statx = { size: 256, mode: 28, ino: 32, devMajor: 136, devMinor: 140 } as const;
+export const Statx = { size: 256, mode: 28, ino: 32, fileSize: 40, devMajor: 136, devMinor: 140 } as const;

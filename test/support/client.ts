@@ -17,7 +17,20 @@ import {
 import { Bus1Device } from '../../src/bus1/bus1-device.js';
 import type { Bus1File } from '../../src/bus1/bus1-file.js';
 import type { HandleId } from '../../src/bus1/model/handle-id.js';
-import type { Caller, Credentials, HeldFiles, Identity, MemoryRange, OpenFile, Viewpoint } from '../../src/device.js';
+import type {
+  Caller,
+  Credentials,
+  HeldFiles,
+  Identity,
+  MemoryRange,
+  OpenFile,
+  Patch,
+  Piece,
+  ThreadStanding,
+  Viewpoint,
+  Waitable,
+  WantedMemfd,
+} from '../../src/device.js';
 
 /** An address at which no client has memory. */
 export const BAD_ADDRESS = 0x1000;
@@ -92,6 +105,22 @@ export class FakeViewpoint implements Viewpoint {
     this.shift = shift;
   }
 
+  uidInside(uid: number): number {
+    return uid + this.shift;
+  }
+
+  gidInside(gid: number): number {
+    return gid + this.shift;
+  }
+
+  uidOutside(uid: number): number {
+    return uid - this.shift;
+  }
+
+  gidOutside(gid: number): number {
+    return gid - this.shift;
+  }
+
   release(): void {
     this.isReleased = true;
   }
@@ -118,6 +147,7 @@ export class Client implements Caller {
   pid = 300;
   tid = 301;
   is32Bit = false;
+  argumentAddress = 0;
   readonly viewpoints: FakeViewpoint[] = [];
   shift = 0;
   /** Instead of who it is. */
@@ -214,6 +244,22 @@ export class Client implements Caller {
     return bytes.length === length ? Errno.OK : Errno.EFAULT;
   }
 
+  fetch(address: number, length: number): Piece {
+    const found = this.at(address, length);
+    const bytes = new Bytes(new ArrayBuffer(length));
+    bytes.u8.set(found);
+    return { bytes, length: found.length };
+  }
+
+  store(patches: readonly Patch[]): Errno {
+    for (const { address, bytes } of patches) {
+      const target = this.at(address, bytes.length);
+      target.set(bytes.subarray(0, target.length));
+      if (target.length < bytes.length) return Errno.EFAULT;
+    }
+    return Errno.OK;
+  }
+
   gather(total: number, count: number, targets: readonly number[]): Errno {
     if (total === 0 || targets.length === 0) return Errno.OK;
     const payload = new Uint8Array(total);
@@ -259,13 +305,30 @@ export class Client implements Caller {
     return true;
   }
 
+  standing(): ThreadStanding | Errno {
+    return Errno.ESRCH;
+  }
+
+  trait(): string | undefined {
+    return undefined;
+  }
+
   // ---- its descriptors
 
   openFile(fd: number): OpenFile | Errno {
     return fd < 0 ? Errno.EBADF : (this.files.get(fd) ?? Errno.EOPNOTSUPP);
   }
 
-  takeFiles(numbers: readonly number[]): HeldFiles | Errno {
+  takeWaitable(): Waitable | Errno {
+    return Errno.EBADF;
+  }
+
+  installSome(files: HeldFiles, _places: readonly number[], complete: (numbers: readonly number[]) => Errno): Errno {
+    return this.installFiles(files, complete);
+  }
+
+  takeFiles(wanted: readonly (number | WantedMemfd)[]): HeldFiles | Errno {
+    const numbers = wanted.map((each) => (typeof each === 'number' ? each : each.fd));
     for (const number of numbers) {
       if (number < 0) return Errno.EBADF;
       if (this.files.has(number)) return Errno.EOPNOTSUPP;

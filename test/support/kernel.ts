@@ -411,7 +411,7 @@ export class FakePending implements Pending {
   readonly deadline: bigint | undefined;
   readonly cancelFd: number | undefined;
   argument: Bytes | undefined;
-  finish: ((error: Errno) => void) | undefined;
+  finish: ((outcome: Errno | (() => Errno)) => void) | undefined;
   readonly ends: PendingEnd[] = [];
   /** What it ends with. */
   onEnd: (why: PendingEnd) => Errno = () => Errno.EINTR;

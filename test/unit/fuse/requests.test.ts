@@ -21,7 +21,7 @@ beforeEach(() => {
   const waker = { fd: kernelFd, collect: () => {} };
   requests = new Requests(
     connection,
-    new PendingCalls(connection, new Outbox(connection, pino({ level: 'silent' })), waker),
+    new PendingCalls(connection, new Outbox(connection, pino({ level: 'silent' })), waker, () => {}),
   );
 });
 
