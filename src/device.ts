@@ -94,8 +94,8 @@ export interface Pending {
   readonly deadline: bigint | undefined;
   /** A descriptor of this process that ends it by being readable. Its poll must not depend on anybody else. */
   readonly cancelFd: number | undefined;
-  /** It ends now, with this errno. */
-  end(why: PendingEnd): Errno;
+  /** It ends now, with this outcome (see finish). */
+  end(why: PendingEnd): Errno | (() => Errno);
   /** Set by the file system: where the caller's structure is from then on. */
   argument: Bytes | undefined;
   /**
@@ -294,7 +294,8 @@ export interface ThreadStanding {
   readonly groups: readonly number[];
   /** Inheritable, permitted, effective and bounding sets. */
   readonly capabilities: readonly bigint[];
-  /** Whether its capabilities are those of the daemon's own user namespace. */
+  readonly userNamespace: string;
+  /** Whether that is the daemon's own. */
   readonly isInOurUserNamespace: boolean;
   /** Process, thread and parent process, as a viewpoint sees them: 0 where it does not. */
   pidsFrom(viewpoint: Viewpoint): { readonly pid: number; readonly tid: number; readonly ppid: number };
@@ -329,6 +330,7 @@ export interface Identity {
 
 /** The namespaces of a client, pinned: they stay what they were when it is gone. */
 export interface Viewpoint {
+  readonly userNamespace: string;
   /** What a uid or gid of the daemon's user namespace is there; 65534 where it is none. */
   uidInside(uid: number): number;
   gidInside(gid: number): number;

@@ -11,6 +11,8 @@ const IOV_MAX = 1024;
 /** The kernel's MAX_RW_COUNT, the most bytes one call copies. */
 const MAX_COPY = 0x7fff_f000;
 const MAX_RANGES = 4;
+/** The most places that are written to at once; not fewer than MAX_RANGES. */
+const MAX_PATCHES = 8;
 const OWN_PID = process.pid;
 /** What a piece of memory has room for at least. */
 const PIECE_SIZE = 4096;
@@ -59,7 +61,7 @@ export class ClientMemory {
   private outgoing = new NativeBuffer(4096);
   private staging: NativeBuffer;
   private readonly local = new NativeBuffer(2 * IOVEC_SIZE);
-  private readonly remote = new NativeBuffer(IOVEC_SIZE * MAX_RANGES);
+  private readonly remote = new NativeBuffer(IOVEC_SIZE * MAX_PATCHES);
   private targets = new NativeBuffer(IOVEC_SIZE * 64);
   private readonly sources = new NativeBuffer(IOVEC_SIZE * IOV_MAX);
   /** What the last call's operations gave, for when it runs again. */

@@ -37,12 +37,19 @@ export function pidsSeenFrom(
 /** The namespaces of a thread, pinned: they stay what they were when it is gone. */
 export class Viewpoint implements CallerViewpoint {
   readonly pidNamespace: string;
+  readonly userNamespace: string;
   /** Undefined in our own user namespace, where ids are what they are. */
   readonly users: IdMap | undefined;
   readonly groups: IdMap | undefined;
 
-  private constructor(pidNamespace: string, users: IdMap | undefined, groups: IdMap | undefined) {
+  private constructor(
+    pidNamespace: string,
+    userNamespace: string,
+    users: IdMap | undefined,
+    groups: IdMap | undefined,
+  ) {
     this.pidNamespace = pidNamespace;
+    this.userNamespace = userNamespace;
     this.users = users;
     this.groups = groups;
   }
@@ -54,11 +61,11 @@ export class Viewpoint implements CallerViewpoint {
     const pidNamespace = thread.pidNamespaces.at(-1) ?? '';
     const userNamespace = namespaceOf(tid, 'user');
     if (userNamespace === undefined) return Errno.ENFILE;
-    if (userNamespace === OUR_USER_NAMESPACE) return new Viewpoint(pidNamespace, undefined, undefined);
+    if (userNamespace === OUR_USER_NAMESPACE) return new Viewpoint(pidNamespace, userNamespace, undefined, undefined);
     const users = IdMap.open(`/proc/${tid}/uid_map`);
     if (typeof users === 'number') return users;
     const groups = IdMap.open(`/proc/${tid}/gid_map`);
-    if (typeof groups !== 'number') return new Viewpoint(pidNamespace, users, groups);
+    if (typeof groups !== 'number') return new Viewpoint(pidNamespace, userNamespace, users, groups);
     users.close();
     return groups;
   }

@@ -12,6 +12,7 @@ export class Standing implements ThreadStanding {
   readonly gids: readonly number[];
   readonly groups: readonly number[];
   readonly capabilities: readonly bigint[];
+  readonly userNamespace: string;
   readonly isInOurUserNamespace: boolean;
   private readonly thread: Thread;
   private readonly parent: Thread | undefined;
@@ -23,7 +24,8 @@ export class Standing implements ThreadStanding {
     this.gids = ids('Gid');
     this.groups = ids('Groups').sort((a, b) => a - b);
     this.capabilities = CAPABILITY_SETS.map((name) => BigInt(`0x${field(name)}`));
-    this.isInOurUserNamespace = namespaceOf(tid, 'user') === OUR_USER_NAMESPACE;
+    this.userNamespace = namespaceOf(tid, 'user') ?? '';
+    this.isInOurUserNamespace = this.userNamespace === OUR_USER_NAMESPACE;
     this.thread = thread;
     const [parentId = 0] = ids('PPid');
     const parent = parentId === 0 ? Errno.ESRCH : threadOf(parentId);

@@ -4,9 +4,11 @@ import type { Alarm, Clock } from '../device.js';
 /** How many alarms that were cancelled may be kept beside as many others. */
 const MAX_CANCELLED = 64;
 
+const NOTHING = (): void => {};
+
 class SetAlarm implements Alarm {
   readonly at: bigint;
-  readonly run: () => void;
+  run: () => void;
   isOver = false;
   private readonly onCancel: () => void;
 
@@ -19,6 +21,7 @@ class SetAlarm implements Alarm {
   cancel(): void {
     if (this.isOver) return;
     this.isOver = true;
+    this.run = NOTHING; // what it held on to is let go
     this.onCancel();
   }
 }

@@ -2,6 +2,7 @@ import type { Errno } from '../base/errno.js';
 import { IdTable } from '../base/id-table.js';
 import type { Alarm, Pending, PendingEnd, Suspension } from '../device.js';
 import { Epoll } from '../linux/epoll.js';
+import { POLLIN, pollNow } from '../linux/poll.js';
 import { Alarms } from './alarms.js';
 import type { Call } from './call.js';
 import type { Connection } from './connection.js';
@@ -69,7 +70,7 @@ export class PendingCalls {
     this.count++;
     if (pending.deadline !== undefined)
       waiting.alarm = this.alarms.at(pending.deadline, () => this.end(waiting, 'timeout'));
-    if (pending.cancelFd !== undefined && this.epoll.add(pending.cancelFd, call.unique) < 0) {
+    if (pending.cancelFd !== undefined && this.epoll.add(pending.cancelFd, call.unique, true) < 0) {
       this.end(waiting, 'cancelled'); // always ready, as poll(2) has it for files of such a kind
     }
     if (call.isInterrupted) this.end(waiting, 'interrupted');
@@ -118,7 +119,7 @@ export class PendingCalls {
       if (ready.includes(WAKER)) this.waker.collect();
       for (const unique of ready) {
         const waiting = this.waiting.get(unique);
-        if (waiting !== undefined) this.end(waiting, 'cancelled');
+        if (waiting !== undefined && isReadable(waiting.pending)) this.end(waiting, 'cancelled');
       }
       this.alarms.ring();
       this.outbox.flush();
@@ -147,3 +148,7 @@ export class PendingCalls {
     this.connection.setNonBlocking(isNonBlocking);
   }
 }
+
+/** Other conditions than that it can be read end no call, and are told by epoll(7) all the same: once, when they come. */
+const isReadable = ({ cancelFd }: Pending): boolean =>
+  cancelFd !== undefined && (pollNow(cancelFd, POLLIN) & POLLIN) !== 0;

@@ -98,6 +98,7 @@ export class FakeFiles implements HeldFiles {
 
 /** One that sees everybody as so much more than they are. */
 export class FakeViewpoint implements Viewpoint {
+  readonly userNamespace = '';
   readonly shift: number;
   isReleased = false;
 
