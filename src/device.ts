@@ -192,6 +192,8 @@ export interface Caller {
   viewpoint(): Viewpoint | Errno;
   /** All ids and capabilities that it has. */
   standing(): ThreadStanding | Errno;
+  /** A thread by its number in its pid namespace. */
+  findThread(number: number): NestedId | undefined;
   /** What the system says of it, its process and its place; undefined where it says nothing. */
   trait(name: ThreadTrait): string | undefined;
   /** Its security context, or undefined where no LSM gives one. */
@@ -297,8 +299,16 @@ export interface ThreadStanding {
   readonly userNamespace: string;
   /** Whether that is the daemon's own. */
   readonly isInOurUserNamespace: boolean;
-  /** Process, thread and parent process, as a viewpoint sees them: 0 where it does not. */
-  pidsFrom(viewpoint: Viewpoint): { readonly pid: number; readonly tid: number; readonly ppid: number };
+  readonly process: NestedId;
+  readonly thread: NestedId;
+  /** The parent process; undefined where there is none. */
+  readonly parent: NestedId | undefined;
+}
+
+/** The number of a process or thread in each pid namespace that it is in, from the daemon's own inwards. */
+export interface NestedId {
+  readonly namespaces: readonly string[];
+  readonly numbers: readonly number[];
 }
 
 export type ThreadTrait =
@@ -330,6 +340,7 @@ export interface Identity {
 
 /** The namespaces of a client, pinned: they stay what they were when it is gone. */
 export interface Viewpoint {
+  readonly pidNamespace: string;
   readonly userNamespace: string;
   /** What a uid or gid of the daemon's user namespace is there; 65534 where it is none. */
   uidInside(uid: number): number;

@@ -6,6 +6,7 @@ import type {
   Gap,
   HeldFiles,
   MemoryRange,
+  NestedId,
   OpenFile,
   Patch,
   Piece,
@@ -21,7 +22,7 @@ import { inspect, inspectDescriptor, isExhausted, isPath } from './descriptor.js
 import type { Hands } from './hands.js';
 import { Identity, Viewpoint } from './identity.js';
 import { install, installAsManyAsFit } from './install.js';
-import { Standing, traitOf } from './standing.js';
+import { findThread, Standing, traitOf } from './standing.js';
 import { TakenFiles, takeFiles } from './taken-files.js';
 import { takeWaitable } from './taken-waitable.js';
 import { commandOf, namespaceOf, OUR_PID_NAMESPACE, securityContextOf, systemCallOf, threadOf } from './thread.js';
@@ -80,6 +81,10 @@ export class BlockedCaller implements CallerSlot {
 
   standing(): Standing | Errno {
     return Standing.of(this.tid);
+  }
+
+  findThread(number: number): NestedId | undefined {
+    return findThread(this.tid, number);
   }
 
   trait(name: ThreadTrait): string | undefined {

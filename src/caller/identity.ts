@@ -20,18 +20,16 @@ export class Identity implements CallerIdentity {
 
   seenFrom(viewpoint: CallerViewpoint): Credentials {
     const { uid, gid } = this.credentials;
-    return { uid: viewpoint.uidInside(uid), gid: viewpoint.gidInside(gid), ...pidsSeenFrom(this.thread, viewpoint) };
+    const { pidNamespaces, tgids, tids } = this.thread;
+    const { pidNamespace } = viewpoint;
+    const level = pidNamespaces[0] === pidNamespace ? 0 : pidNamespaces.indexOf(pidNamespace);
+    return {
+      uid: viewpoint.uidInside(uid),
+      gid: viewpoint.gidInside(gid),
+      pid: tgids[level] ?? 0,
+      tid: tids[level] ?? 0,
+    };
   }
-}
-
-/** The ids of a thread and its process as a viewpoint sees them; 0 where it does not. */
-export function pidsSeenFrom(
-  { pidNamespaces, tids, tgids }: Thread,
-  viewpoint: CallerViewpoint,
-): { readonly pid: number; readonly tid: number } {
-  const { pidNamespace } = viewpoint as Viewpoint;
-  const level = pidNamespaces[0] === pidNamespace ? 0 : pidNamespaces.indexOf(pidNamespace);
-  return { pid: tgids[level] ?? 0, tid: tids[level] ?? 0 };
 }
 
 /** The namespaces of a thread, pinned: they stay what they were when it is gone. */

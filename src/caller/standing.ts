@@ -1,7 +1,6 @@
-import { readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { Errno } from '../base/errno.js';
-import type { Viewpoint as CallerViewpoint, ThreadStanding, ThreadTrait } from '../device.js';
-import { pidsSeenFrom } from './identity.js';
+import type { NestedId, ThreadStanding, ThreadTrait } from '../device.js';
 import { namespaceOf, OUR_USER_NAMESPACE, readProc, type Thread, threadOf } from './thread.js';
 
 const CAPABILITY_SETS = ['CapInh', 'CapPrm', 'CapEff', 'CapBnd'];
@@ -14,8 +13,9 @@ export class Standing implements ThreadStanding {
   readonly capabilities: readonly bigint[];
   readonly userNamespace: string;
   readonly isInOurUserNamespace: boolean;
-  private readonly thread: Thread;
-  private readonly parent: Thread | undefined;
+  readonly process: NestedId;
+  readonly thread: NestedId;
+  readonly parent: NestedId | undefined;
 
   private constructor(tid: number, status: string, thread: Thread) {
     const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1]?.trim() ?? '';
@@ -26,10 +26,11 @@ export class Standing implements ThreadStanding {
     this.capabilities = CAPABILITY_SETS.map((name) => BigInt(`0x${field(name)}`));
     this.userNamespace = namespaceOf(tid, 'user') ?? '';
     this.isInOurUserNamespace = this.userNamespace === OUR_USER_NAMESPACE;
-    this.thread = thread;
+    this.process = { namespaces: thread.pidNamespaces, numbers: thread.tgids };
+    this.thread = { namespaces: thread.pidNamespaces, numbers: thread.tids };
     const [parentId = 0] = ids('PPid');
     const parent = parentId === 0 ? Errno.ESRCH : threadOf(parentId);
-    this.parent = typeof parent === 'number' ? undefined : parent;
+    this.parent = typeof parent === 'number' ? undefined : { namespaces: parent.pidNamespaces, numbers: parent.tgids };
   }
 
   static of(tid: number): Standing | Errno {
@@ -38,11 +39,25 @@ export class Standing implements ThreadStanding {
     const status = readProc(tid, 'status');
     return typeof status === 'number' ? status : new Standing(tid, status, thread);
   }
+}
 
-  pidsFrom(viewpoint: CallerViewpoint): { readonly pid: number; readonly tid: number; readonly ppid: number } {
-    const { pid, tid } = pidsSeenFrom(this.thread, viewpoint);
-    return { pid, tid, ppid: this.parent === undefined ? 0 : pidsSeenFrom(this.parent, viewpoint).pid };
+/** See Caller.findThread(): looked for where it is likely, and then everywhere. */
+export function findThread(tid: number, number: number): NestedId | undefined {
+  const caller = threadOf(tid);
+  if (typeof caller === 'number') return undefined;
+  const level = caller.pidNamespaces.length - 1;
+  const namespace = caller.pidNamespaces[level] ?? '';
+  const isIt = (candidate: number): NestedId | undefined => {
+    const thread = threadOf(candidate);
+    if (typeof thread === 'number' || thread.pidNamespaces[level] !== namespace) return undefined;
+    return thread.tids[level] === number ? { namespaces: thread.pidNamespaces, numbers: thread.tids } : undefined;
+  };
+  if (level === 0) return isIt(number);
+  for (const name of readdirSync('/proc')) {
+    const found = /^\d+$/.test(name) ? isIt(Number(name)) : undefined;
+    if (found !== undefined) return found;
   }
+  return undefined;
 }
 
 const FILES: Readonly<Partial<Record<ThreadTrait, string>>> = {

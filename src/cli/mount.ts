@@ -3,19 +3,20 @@ import type { Argv } from 'yargs';
 import { ExpectedError, UsageError } from '../base/expected-error.js';
 import { writeAll } from '../base/log-output.js';
 import { DEFAULT_LIMITS } from '../bus/quota.js';
+import { BUS_TYPES } from '../engine/engine-config.js';
 import { groupId } from '../linux/group.js';
 import { exitNow } from '../linux/process.js';
 import { LATENCY_MODES } from '../supervisor/latency.js';
-import { canonicalPath } from '../supervisor/mount-point.js';
+import { canonicalPath, DEFAULT_DIRECTORY, DEFAULT_KDBUS_DIRECTORY } from '../supervisor/mount-point.js';
 import { supervise } from '../supervisor/supervisor.js';
 import { announceDaemon, isDaemon, startDaemon } from './daemon.js';
 import { logOptions, withLog } from './log-options.js';
-import { withDirectory } from './mount-argument.js';
 
 const INT_MAX = 0x7fff_ffff;
 const GID_MAX = 0xffff_fffe;
 const LIMITS = ['max-hands', 'max-slices', 'max-handles', 'max-inflight-bytes', 'max-inflight-fds'] as const;
 const LOG_FILE = '/var/log/bus1fs.log';
+const DEFAULT_LINK = '/dev/bus1';
 const STDOUT = 1;
 /** Clients pass through the directories that are made for the mount. */
 const UMASK = 0o022;
@@ -34,11 +35,23 @@ export const addMount = (cli: Argv): Argv =>
     'mount [directory]',
     'mount the device and serve it, in the foreground',
     (args) =>
-      withLog(withDirectory(args))
+      withLog(
+        args.positional('directory', {
+          describe: 'where the device directory is mounted',
+          type: 'string',
+          defaultDescription: '"/run/bus1", or "/run/kdbus"',
+        }),
+      )
+        .option('type', {
+          describe: 'what is served: the bus1 device, or a kdbus file system',
+          choices: BUS_TYPES,
+          default: 'bus1' as const,
+          requiresArg: true,
+        })
         .option('link', {
           describe: 'a symlink to the device; --no-link for none',
           type: 'string',
-          default: '/dev/bus1',
+          defaultDescription: '"/dev/bus1"; none for kdbusfs',
           requiresArg: true,
         })
         .option('mode', {
@@ -102,13 +115,16 @@ export const addMount = (cli: Argv): Argv =>
       const device = { mode: parseMode(argv.mode), uid: 0, gid: parseGroup(argv.group) };
       const logFile = argv.daemon ? resolve(argv.logFile ?? LOG_FILE) : undefined;
       if (logFile !== undefined && !isDaemon()) process.exit(await startDaemon(logFile));
-      const directory = canonicalPath(argv.directory);
-      const link = (argv.link as string | false) ? resolve(argv.link) : undefined;
+      const isBus1 = argv.type === 'bus1';
+      const directory = canonicalPath(argv.directory ?? (isBus1 ? DEFAULT_DIRECTORY : DEFAULT_KDBUS_DIRECTORY));
+      const wantedLink = (argv.link as string | false | undefined) ?? (isBus1 ? DEFAULT_LINK : false);
+      const link = wantedLink === false || wantedLink === '' ? undefined : resolve(wantedLink);
       if (logFile !== undefined) process.chdir('/'); // the file system that it was started on can be unmounted
       process.umask(UMASK);
       const status = await supervise({
         directory,
         link,
+        type: argv.type,
         device,
         limits: {
           slices: argv.maxSlices,

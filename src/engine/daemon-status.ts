@@ -1,4 +1,5 @@
 import type { BusStatus } from '../bus1/bus1-status.js';
+import type { DomainStatus } from '../kdbus/kdbus-status.js';
 
 /** What the `status` file in the mount holds, as JSON. */
 export interface DaemonStatus {
@@ -9,5 +10,7 @@ export interface DaemonStatus {
   readonly uptimeSeconds: number;
   /** Resident memory of the device process. */
   readonly memoryBytes: number;
-  readonly bus1: BusStatus;
+  /** One of them, by the type of the mount. */
+  readonly bus1?: BusStatus;
+  readonly kdbus?: DomainStatus;
 }

@@ -13,6 +13,10 @@ export const HANDS_FD = 6;
 /** Where it logs, lines of JSON. What Node says when it dies goes there too. */
 export const LOG_FD = 2;
 
+/** What a mount serves. */
+export const BUS_TYPES = ['bus1', 'kdbusfs'] as const;
+export type BusType = (typeof BUS_TYPES)[number];
+
 /** What the supervisor tells the engine, as its only argument, in JSON. */
 export interface EngineConfig {
   /** The engine ends with this process. */
@@ -21,6 +25,7 @@ export interface EngineConfig {
   readonly deviceNumber: { readonly major: number; readonly minor: number };
   /** The first number for nodes and open files that no engine before has given out. */
   readonly firstId: number;
+  readonly type: BusType;
   /** Mode and owner of the device. */
   readonly device: Attributes;
   /** Of every user. */

@@ -1,13 +1,12 @@
 import { writeSync } from 'node:fs';
 import { createLogger } from '../base/log.js';
 import { VERSION } from '../base/version.js';
-import { Bus1Device } from '../bus1/bus1-device.js';
 import { BlockedCaller } from '../caller/blocked-caller.js';
 import { Hands } from '../caller/hands.js';
-import { errnoOf, systemCallOf } from '../caller/thread.js';
+import { systemCallOf } from '../caller/thread.js';
+import { Alarms } from '../fuse/alarms.js';
 import { Connection } from '../fuse/connection.js';
 import { Session } from '../fuse/session.js';
-import { SharedMemory } from '../linux/memory.js';
 import { PR_SET_PDEATHSIG, prctl } from '../linux/process.js';
 import { ignoreSignals } from '../linux/signals.js';
 import { pathQueries } from '../linux/syscalls.js';
@@ -16,7 +15,8 @@ import type { DaemonStatus } from './daemon-status.js';
 import { ALARM_FD, type EngineConfig, FUSE_FD, HANDS_FD, HEARTBEAT_FD, LOG_FD } from './engine-config.js';
 import { Heartbeat } from './heartbeat.js';
 import { LogPipe } from './log-pipe.js';
-import { Directory, Text } from './nodes.js';
+import { Text } from './nodes.js';
+import { servedTree } from './served-tree.js';
 
 /*
  * The engine, or device process: one blocking loop on its main thread, ended by the unmount. It must never touch the mount
@@ -34,15 +34,8 @@ if (process.ppid !== config.supervisorPid) process.exit();
 
 const log = createLogger(NAME, config.logLevel, new LogPipe(NAME, LOG_FD));
 const startedAt = Date.now();
-const bus1 = new Bus1Device({
-  limits: config.limits,
-  attributes: config.device,
-  createMemory: (size) => {
-    const memory = SharedMemory.create('bus1-pool', size);
-    return typeof memory === 'number' ? errnoOf(memory) : memory;
-  },
-  log,
-});
+const alarms = new Alarms();
+const tree = servedTree(config, alarms, log);
 
 const status = new Text(() => {
   const report: DaemonStatus = {
@@ -51,7 +44,7 @@ const status = new Text(() => {
     devicePid: process.pid,
     uptimeSeconds: Math.round((Date.now() - startedAt) / 1000),
     memoryBytes: process.memoryUsage.rss(),
-    bus1: bus1.status(),
+    ...tree.status(),
   };
   return `${JSON.stringify(report)}\n`;
 });
@@ -67,10 +60,11 @@ const hands = new Hands({
 });
 const connection = new Connection(FUSE_FD);
 connection.onInterrupted = stopTicking; // nothing goes on; who needs ticks starts them again
-new Session(connection, new Directory({ bus1, status }), {
+new Session(connection, tree.root(status), {
   deviceNumber: config.deviceNumber,
   firstId: config.firstId,
   pulse: heartbeat,
+  alarms,
   waker: { fd: HANDS_FD, collect: () => hands.collect() },
   createCaller: (call) => new BlockedCaller(call, hands),
   isPathQuery: ({ tid }) => pathQueries.has(systemCallOf(tid)),

@@ -10,6 +10,7 @@ export class KdbusCall {
   returnFlags = 0;
   /** Whether return_flags is left as it is, as after a negotiation. */
   keepsReturnFlags = false;
+  private isFinished = false;
   private readonly patches: Patch[];
 
   constructor(caller: Caller, command: Parsed) {
@@ -27,8 +28,10 @@ export class KdbusCall {
     this.patches.push(...patches);
   }
 
-  /** Tells all that, and the result; EFAULT where that cannot be told. By now everything is done. */
+  /** Tells all that, and the result, once; EFAULT where that cannot be told. By now everything is done. */
   finish(error: Errno): Errno {
+    if (this.isFinished) return error;
+    this.isFinished = true;
     if (!this.keepsReturnFlags) this.set(Cmd.return_flags, this.returnFlags);
     return this.write(error);
   }

@@ -34,6 +34,7 @@ export interface SupervisorOptions {
   readonly directory: string;
   /** Where to put a symlink to the device, an absolute path, if anywhere. */
   readonly link: string | undefined;
+  readonly type: EngineConfig['type'];
   readonly device: EngineConfig['device'];
   readonly limits: EngineConfig['limits'];
   readonly maxHands: number;
@@ -92,7 +93,7 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
 /** Does it all but for signals and the log. Resolves to whether the end was wanted. */
 async function serve(options: SupervisorOptions, stop: Promise<End>, sink: LogSink, log: Logger): Promise<boolean> {
   const { directory, link } = options;
-  const device = `${directory}/bus1`;
+  const device = `${directory}/${options.type === 'bus1' ? 'bus1' : 'control'}`;
   assertCanServe(log);
   await prepareMountPoint(directory, () => log.warn({ directory }, 'cleared a dead bus1fs mount'));
   inheritNoDescriptors();
@@ -125,7 +126,7 @@ async function serve(options: SupervisorOptions, stop: Promise<End>, sink: LogSi
 
 /** Mounts and starts the process that serves the mount; only that one keeps /dev/fuse open. */
 function start(
-  { directory, device, limits, maxHands, trustedUids, log: { level } }: SupervisorOptions,
+  { directory, type, device, limits, maxHands, trustedUids, log: { level } }: SupervisorOptions,
   heartbeat: Heartbeat,
   sink: LogSink,
   log: Logger,
@@ -145,6 +146,7 @@ function start(
         supervisorPid: process.pid,
         deviceNumber: { major, minor },
         firstId: FIRST_ID,
+        type,
         device,
         limits,
         maxHands,

@@ -98,6 +98,7 @@ export class FakeFiles implements HeldFiles {
 
 /** One that sees everybody as so much more than they are. */
 export class FakeViewpoint implements Viewpoint {
+  readonly pidNamespace = '';
   readonly userNamespace = '';
   readonly shift: number;
   isReleased = false;
@@ -308,6 +309,10 @@ export class Client implements Caller {
 
   standing(): ThreadStanding | Errno {
     return Errno.ESRCH;
+  }
+
+  findThread(): undefined {
+    return undefined;
   }
 
   trait(): string | undefined {

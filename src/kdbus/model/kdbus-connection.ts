@@ -1,5 +1,4 @@
-import type { Pool } from '../../bus/pool.js';
-import type { MappedMemory } from '../../bus/pool.js';
+import type { Pool, PoolMemory } from '../../bus/pool.js';
 import { Slices } from '../../bus/slices.js';
 import { HelloFlag } from '../kdbus-abi.js';
 import type { ConnectionFacts } from './facts.js';
@@ -21,6 +20,12 @@ export function kindOf(flags: number): ConnectionKind {
   if ((flags & HelloFlag.ACTIVATOR) !== 0) return 'activator';
   if ((flags & HelloFlag.POLICY_HOLDER) !== 0) return 'policyHolder';
   return (flags & HelloFlag.MONITOR) !== 0 ? 'monitor' : 'ordinary';
+}
+
+/** The memory of a pool, between which and another messages move. */
+export interface ConnectionMemory extends PoolMemory {
+  /** Copies bytes of another pool to `offset`. False when the system has no memory. */
+  copy(offset: number, source: PoolMemory, sourceOffset: number, length: number): boolean;
 }
 
 /** What HELLO says of a connection. */
@@ -47,6 +52,7 @@ export class KdbusConnection implements NameHolder<KdbusConnection>, Party {
   readonly profile: ConnectionProfile;
   readonly kind: ConnectionKind;
   readonly claims = new Map<string, Claim<KdbusConnection>>();
+  readonly pool: Pool<ConnectionMemory>;
   readonly slices: Slices;
   readonly quota: ReceiverQuota;
   readonly queue = new MessageQueue();
@@ -54,6 +60,8 @@ export class KdbusConnection implements NameHolder<KdbusConnection>, Party {
   /** Replies it waits for, and those it is to give; the newest last. */
   readonly awaited = new Set<Tracker>();
   readonly owed = new Set<Tracker>();
+  /** Sync calls that may be made again. */
+  readonly interrupted = new Set<Tracker>();
   /** How many of its requests are not answered, or are still queued. */
   pendingRequests = 0;
   /** How many messages were lost and not yet told of. */
@@ -69,7 +77,7 @@ export class KdbusConnection implements NameHolder<KdbusConnection>, Party {
     endpoint: KdbusEndpoint,
     opener: Opener,
     profile: ConnectionProfile,
-    pool: Pool<MappedMemory>,
+    pool: Pool<ConnectionMemory>,
     onReady: () => void,
   ) {
     this.id = id;
@@ -78,6 +86,7 @@ export class KdbusConnection implements NameHolder<KdbusConnection>, Party {
     this.opener = opener;
     this.profile = profile;
     this.kind = kindOf(profile.flags);
+    this.pool = pool;
     this.slices = new Slices(pool);
     this.quota = new ReceiverQuota(pool.size);
     this.matches = new MatchSet<KdbusConnection>(this, this.bus.matches, UNLIMITED);
@@ -103,7 +112,7 @@ export class KdbusConnection implements NameHolder<KdbusConnection>, Party {
   }
 
   get poolSize(): number {
-    return this.slices.pool.size;
+    return this.pool.size;
   }
 
   get isReadable(): boolean {

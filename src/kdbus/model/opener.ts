@@ -15,7 +15,10 @@ export interface Opener {
 }
 
 /** Takes over the viewpoint. */
-export function openerOf({ uids, gids, groups, capabilities, isInOurUserNamespace }: ThreadStanding, viewpoint: Viewpoint): Opener {
+export function openerOf(
+  { uids, gids, groups, capabilities, isInOurUserNamespace }: ThreadStanding,
+  viewpoint: Viewpoint,
+): Opener {
   return {
     uid: uids[0] as number,
     euid: uids[1] as number,

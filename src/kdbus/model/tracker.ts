@@ -1,5 +1,5 @@
 import type { Errno } from '../../base/errno.js';
-import type { Alarm } from '../../device.js';
+import type { Alarm, Clock } from '../../device.js';
 import type { KdbusConnection } from './kdbus-connection.js';
 import type { Delivered } from './message-queue.js';
 import type { ClaimedName } from './name-claim.js';
@@ -9,7 +9,7 @@ export type CallOutcome = Delivered | Errno;
 
 /** A sync call that waits. */
 export interface SyncWait {
-  finish(outcome: CallOutcome): void;
+  answered(outcome: CallOutcome): void;
 }
 
 /** A reply that is awaited. */
@@ -82,11 +82,34 @@ export class Tracker {
   /** Of a sync call: tells how it ended, now or when it is resumed. */
   settle(outcome: CallOutcome): void {
     const { wait } = this;
-    if (wait === undefined) {
-      this.outcome = outcome;
-      return;
-    }
+    if (wait === undefined) this.outcome = outcome;
+    // an interrupted one keeps its time to be resumed in
+    const alarm = this.alarm;
+    if (wait === undefined) this.alarm = undefined;
     this.end();
-    wait.finish(outcome);
+    this.alarm = alarm;
+    wait?.answered(outcome);
+  }
+
+  /** A signal has interrupted the call, which may be made again until its deadline. */
+  interrupt(clock: Clock): void {
+    this.wait = undefined;
+    this.waiter.interrupted.add(this);
+    this.alarm = clock.at(this.deadline, () => this.discard());
+  }
+
+  /** It is made again. */
+  resume(): void {
+    this.alarm?.cancel();
+    this.waiter.interrupted.delete(this);
+  }
+
+  /** An interrupted call is given up, and what came for it. */
+  discard(): void {
+    this.resume();
+    this.end();
+    const { outcome } = this;
+    if (typeof outcome === 'object') this.waiter.drop(outcome);
+    this.outcome = undefined;
   }
 }
