@@ -18,7 +18,7 @@ export class Standing implements ThreadStanding {
   readonly parent: NestedId | undefined;
 
   private constructor(tid: number, status: string, thread: Thread) {
-    const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1]?.trim() ?? '';
+    const field = (name: string): string => new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(status)?.[1]?.trim() ?? '';
     const ids = (name: string): number[] => field(name).split(/\s+/).filter(Boolean).map(Number);
     this.uids = ids('Uid');
     this.gids = ids('Gid');

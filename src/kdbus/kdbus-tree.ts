@@ -51,6 +51,12 @@ class KdbusFileNode implements DeviceNode {
   }
 }
 
+/** What a directory lists of itself, as kdbusfs does. The kernel finds its own way up. */
+const dots = (directory: DirectoryNode): readonly (readonly [string, Node])[] => [
+  ['.', directory],
+  ['..', directory],
+];
+
 /** A bus's directory. */
 class BusDirectory implements DirectoryNode {
   readonly kind = 'directory';
@@ -75,6 +81,7 @@ class BusDirectory implements DirectoryNode {
   }
 
   *children(): Iterable<readonly [string, Node]> {
+    yield* dots(this);
     for (const [name, endpoint] of this.bus.endpoints) yield [name, this.nodeOf(endpoint)];
   }
 
@@ -116,6 +123,7 @@ export class DomainDirectory implements DirectoryNode {
   }
 
   *children(): Iterable<readonly [string, Node]> {
+    yield* dots(this);
     yield [CONTROL, this.control];
     for (const [name, bus] of this.context.domain.buses) yield [name, this.nodeOf(bus)];
   }
