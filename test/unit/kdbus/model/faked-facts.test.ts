@@ -31,6 +31,13 @@ describe('what a connection pretends to be', () => {
     for (let i = 0; i < 8; i++) expect(credentials(...ZEROS.with(i, id))).toBe(Errno.EINVAL);
   });
 
+  test('are not what does not fit, whatever the namespace says', () => {
+    const everybody = { uid: (id: number) => id, gid: (id: number) => id };
+    const faked = (id: number) => fakedCredentials(numbersItem(ItemType.CREDS, ZEROS.with(0, id)).payload, everybody);
+    expect(faked(0xffff_fffe)).toMatchObject({ uid: 0xffff_fffe });
+    expect(faked(0x1_0000_0000)).toBe(Errno.EINVAL);
+  });
+
   test('are processes its caller sees, or none', () => {
     const pid = { namespaces: ['host'], numbers: [5] };
     const ids = (...values: (number | bigint)[]) =>
