@@ -47,9 +47,9 @@ export class MatchIndex<Owner> {
   private readonly buckets = new Map<string, Bucket<Owner>>();
   private readonly masked = new Set<Bucket<Owner>>();
 
-  /** How many places have entries. */
+  /** How many places there are to look at; none without entries. */
   get size(): number {
-    return this.buckets.size;
+    return this.buckets.size + this.masked.size;
   }
 
   add(entry: MatchEntry<Owner>): void {

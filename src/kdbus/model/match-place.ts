@@ -27,10 +27,9 @@ export interface Place {
 
 /** The place of rules that must all be true; undefined if they are of no broadcast. */
 export function placeOf(rules: readonly MatchRule[]): Place | undefined {
-  if (rules.length === 0) return at(EVERYTHING);
-  const isForSignals = isSignalRule(rules[0] as MatchRule);
-  if (rules.some((rule) => isSignalRule(rule) !== isForSignals)) return undefined;
-  return isForSignals ? signalPlace(rules) : at(notificationKey(rules));
+  const [first] = rules;
+  if (first === undefined) return at(EVERYTHING);
+  return isSignalRule(first) ? signalPlace(rules) : at(notificationKey(first.type, rules));
 }
 
 const at = (key: string): Place => ({ key, mask: undefined });
@@ -56,10 +55,10 @@ function signalPlace(rules: readonly MatchRule[]): Place | undefined {
 const maskKey = ({ words: { buffer, byteOffset, byteLength } }: BloomMask): string =>
   Buffer.concat([MASK_PREFIX, Buffer.from(buffer, byteOffset, byteLength)]).toString('latin1');
 
-function notificationKey(rules: readonly MatchRule[]): string {
+function notificationKey(type: number, rules: readonly MatchRule[]): string {
   let key: string | undefined;
   for (const rule of rules) key ??= specificKey(rule);
-  return key ?? ofType((rules[0] as MatchRule).type);
+  return key ?? ofType(type);
 }
 
 /** Undefined for a rule that is true of all notifications of its type. */

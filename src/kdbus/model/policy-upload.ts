@@ -1,6 +1,7 @@
 import { Errno } from '../../base/errno.js';
 import { ItemType, PolicyAccessType, PolicyType, PolicyAccess as UploadedAccess } from '../kdbus-abi.js';
 import { type CommandItem, textOf } from './command-item.js';
+import { type NamespaceIds, NO_ID } from './namespace-ids.js';
 import type { Access, PolicyEntry } from './policy-database.js';
 import { isNameOrWildcard } from './well-known-name.js';
 
@@ -14,14 +15,6 @@ export const ACTIVATOR_LIMITS: UploadLimits = { maxNames: 1, allowsWildcards: fa
 export const HOLDER_LIMITS: UploadLimits = { maxNames: 1, allowsWildcards: true };
 export const ENDPOINT_LIMITS: UploadLimits = { maxNames: Number.POSITIVE_INFINITY, allowsWildcards: true };
 
-/** The ids of a user namespace, translated to those of the daemon's own; undefined where there is none. */
-export interface UploaderIds {
-  uid(id: number): number | undefined;
-  gid(id: number): number | undefined;
-}
-
-/** (uid_t) -1, which is nobody. */
-const NO_ID = 0xffff_ffff;
 const WILDCARD_END = '.*';
 
 /**
@@ -31,7 +24,7 @@ const WILDCARD_END = '.*';
 export function policyEntries(
   items: Iterable<CommandItem>,
   limits: UploadLimits,
-  ids: UploaderIds,
+  ids: NamespaceIds,
 ): readonly PolicyEntry[] | Errno {
   const entries: (PolicyEntry & { readonly accesses: Access[] })[] = [];
   for (const item of items) {
@@ -52,7 +45,7 @@ export function policyEntries(
   return entries;
 }
 
-function accessOf({ payload }: CommandItem, ids: UploaderIds): Access | undefined {
+function accessOf({ payload }: CommandItem, ids: NamespaceIds): Access | undefined {
   const type = payload.u64(UploadedAccess.type);
   const level = payload.u64(UploadedAccess.access);
   if (level > PolicyType.OWN) return undefined;
@@ -63,7 +56,7 @@ function accessOf({ payload }: CommandItem, ids: UploaderIds): Access | undefine
   return id === undefined ? undefined : { type, level, id };
 }
 
-function translated(type: number, id: number, ids: UploaderIds): number | undefined {
+function translated(type: number, id: number, ids: NamespaceIds): number | undefined {
   if (type === PolicyAccessType.USER) return ids.uid(id);
   return type === PolicyAccessType.GROUP ? ids.gid(id) : undefined;
 }

@@ -214,6 +214,23 @@ describe('the matches of a bus', () => {
     );
   });
 
+  test('are looked at no more once one lets something through', () => {
+    const index = new MatchIndex<string>();
+    const set = new MatchSet('a', index, new Budget());
+    let looks = 0;
+    const rule: MatchRule = {
+      type: ItemType.ID,
+      get id() {
+        looks++;
+        return undefined;
+      },
+    };
+    for (let i = 0; i < 100; i++) set.add(i, [rule], false);
+    looks = 0;
+    expect(index.receiversOfSignal(SIGNAL).size).toBe(1);
+    expect(looks).toBe(1);
+  });
+
   test('are not looked at where another sender, name or id is wanted', () => {
     const index = new MatchIndex<number>();
     const budget = new Budget();

@@ -173,6 +173,8 @@ describe('PolicyDatabase.replace', () => {
             .map(([, granted]) => granted);
           expect(level(policy, asker, name)).toBe(Math.max(-1, ...levels));
         }
+        for (const owner of owners) policy.remove(owner);
+        expect(policy.size).toBe(0);
       }),
       { numRuns: 500 },
     );
