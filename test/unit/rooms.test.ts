@@ -25,6 +25,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   bus: ['pino'],
   bus1: ['pino'],
   kdbus: ['pino'],
+  engine: ['pino'],
   supervisor: ['pino'],
   containers: ['pino'],
   cli: ['yargs', 'yargs/helpers'],
