@@ -139,17 +139,12 @@ export class BlockedCaller implements CallerSlot {
       this.tid,
       files.descriptors,
       () => channel.answer(),
-      (numbers) => {
+      (numbers, memory) => {
         const error = complete(numbers);
         channel.flush();
         if (error !== Errno.OK) return error;
-        // directly: a thread that is being traced cannot be suspended here
-        return this.hands.direct.writeFrom(
-          this.tid,
-          channel.argumentAddress,
-          channel.argumentTarget,
-          channel.argumentSize,
-        );
+        const { argumentAddress, argumentTarget, argumentSize } = channel;
+        return memory.writeFrom(argumentAddress, argumentTarget, argumentSize) ? Errno.OK : Errno.EFAULT;
       },
     );
   }
