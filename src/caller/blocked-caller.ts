@@ -4,7 +4,7 @@ import type { CallChannel, CallerSlot, HeldFiles, MemoryRange, OpenFile } from '
 import { close } from '../linux/file.js';
 import { copyDescriptor } from '../linux/pidfd.js';
 import type { ClientMemory } from './client-memory.js';
-import { closeElsewhere } from './closer.js';
+import type { Closer } from './closer.js';
 import { inspect, inspectDescriptor, isExhausted, isPath } from './descriptor.js';
 import type { Hands } from './hands.js';
 import { Identity, Viewpoint } from './identity.js';
@@ -23,11 +23,13 @@ export class BlockedCaller implements CallerSlot {
   is32Bit = false;
   private readonly channel: CallChannel;
   private readonly hands: Hands;
+  private readonly closer: Closer;
   private acquired: ClientMemory | undefined;
 
-  constructor(channel: CallChannel, hands: Hands) {
+  constructor(channel: CallChannel, hands: Hands, closer: Closer) {
     this.channel = channel;
     this.hands = hands;
+    this.closer = closer;
   }
 
   begin(uid: number, gid: number, tid: number, is32Bit: boolean): void {
@@ -117,7 +119,7 @@ export class BlockedCaller implements CallerSlot {
     const file = isOurs ? this.channel.identify(copy) : undefined;
     // ours is closed at once, so that a close by the client right after the call is the last one
     if (isOurs) close(copy);
-    else closeElsewhere(copy);
+    else this.closer.close(this.uid, [copy]);
     return isOurs ? (file ?? Errno.ENOMEM) : Errno.EBADF;
   }
 
@@ -129,7 +131,7 @@ export class BlockedCaller implements CallerSlot {
   }
 
   takeFiles(numbers: readonly number[]): TakenFiles | Errno {
-    return takeFiles(this.tid, numbers, (...inode) => this.channel.filesOf(...inode) !== undefined);
+    return takeFiles(this, numbers, this.closer, (...inode) => this.channel.filesOf(...inode) !== undefined);
   }
 
   installFiles(files: HeldFiles, complete: (numbers: readonly number[]) => Errno): Errno {
@@ -138,6 +140,7 @@ export class BlockedCaller implements CallerSlot {
     return install(
       this.tid,
       files.descriptors,
+      (fd) => this.closer.close(this.uid, [fd]),
       () => channel.answer(),
       (numbers, memory) => {
         const error = complete(numbers);

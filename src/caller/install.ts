@@ -19,7 +19,6 @@ import {
   SOL_SOCKET,
   sendmsg,
 } from '../linux/socket.js';
-import { closeElsewhere } from './closer.js';
 import { descriptorLimits, descriptorsBelow, openDescriptors } from './descriptor.js';
 import { TaskMemory } from './task-memory.js';
 import { Tracee, TraceeGone } from './tracee.js';
@@ -46,13 +45,14 @@ const overwritten = new NativeBuffer(MAX_SIZE);
  * exists only for that. What it has received is never closed there: that would take the record locks of its file from the
  * program, and might take as long as the file's owner likes.
  *
- * `answer` must answer the ioctl with success; it is called once the thread is sure to stop before it sees that.
+ * `closeElsewhere` closes a descriptor of this process without waiting for that. `answer` must answer the ioctl with success; it is called once the thread is sure to stop before it sees that.
  * `complete` is called with the numbers when nothing can fail any more and before the thread goes on. Returns an
  * errno instead if nothing was installed: the ioctl fails with it, if it was answered. ESRCH is a client that died.
  */
 export function install(
   tid: number,
   files: readonly number[],
+  closeElsewhere: (fd: number) => void,
   answer: () => void,
   complete: (numbers: readonly number[], memory: TaskMemory) => Errno,
 ): Errno {
@@ -65,7 +65,7 @@ export function install(
     tracee.hold();
     try {
       if (tracee.outcome !== 0) return -tracee.outcome as Errno; // its argument could not be copied back
-      const numbers = new Installation(tracee, tid, files, memory).run();
+      const numbers = new Installation(tracee, tid, files, memory, closeElsewhere).run();
       const error = typeof numbers === 'number' ? numbers : complete(numbers, memory);
       if (error !== Errno.OK) tracee.failWith(error);
       return error;
@@ -90,14 +90,22 @@ class Installation {
   private readonly tid: number;
   private readonly files: readonly number[];
   private readonly memory: TaskMemory;
+  private readonly closeElsewhere: (fd: number) => void;
   private readonly scratch: number;
   private readonly scratchSize: number;
 
-  constructor(tracee: Tracee, tid: number, files: readonly number[], memory: TaskMemory) {
+  constructor(
+    tracee: Tracee,
+    tid: number,
+    files: readonly number[],
+    memory: TaskMemory,
+    closeElsewhere: (fd: number) => void,
+  ) {
     this.tracee = tracee;
     this.tid = tid;
     this.files = files;
     this.memory = memory;
+    this.closeElsewhere = closeElsewhere;
     this.scratchSize = Envelope.size(Math.min(files.length, SCM_MAX_FD));
     // Below the stack pointer is unused memory, but a program may have put its stack right above something else: what
     // is there is put back.
@@ -157,7 +165,7 @@ class Installation {
       this.close(receiver);
       return received.length === this.files.length ? received : Errno.EMFILE;
     } finally {
-      if (sender >= 0) closeElsewhere(sender); // the client's other threads may have put anything behind that number
+      if (sender >= 0) this.closeElsewhere(sender); // the client's other threads may have put anything behind that number
     }
   }
 

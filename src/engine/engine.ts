@@ -3,6 +3,7 @@ import { createLogger } from '../base/log.js';
 import { VERSION } from '../base/version.js';
 import { Bus1Device } from '../bus1/bus1-device.js';
 import { BlockedCaller } from '../caller/blocked-caller.js';
+import { Closer } from '../caller/closer.js';
 import { Hands } from '../caller/hands.js';
 import { errnoOf, systemCallOf } from '../caller/thread.js';
 import { Connection } from '../fuse/connection.js';
@@ -65,14 +66,24 @@ const hands = new Hands({
   trusted: new Set(config.trustedUids),
   log,
 });
+const closer = new Closer(HANDS_FD);
 const connection = new Connection(FUSE_FD);
 connection.onInterrupted = stopTicking; // nothing goes on; who needs ticks starts them again
 new Session(connection, new Directory({ bus1, status }), {
   deviceNumber: config.deviceNumber,
   firstId: config.firstId,
   pulse: heartbeat,
-  waker: { fd: HANDS_FD, collect: () => hands.collect() },
-  createCaller: (call) => new BlockedCaller(call, hands),
+  waker: {
+    fd: HANDS_FD,
+    get isNeeded() {
+      return closer.isBehind;
+    },
+    collect: () => {
+      hands.collect();
+      closer.collect();
+    },
+  },
+  createCaller: (call) => new BlockedCaller(call, hands, closer),
   isPathQuery: ({ tid }) => pathQueries.has(systemCallOf(tid)),
   log,
 }).run();

@@ -1,5 +1,5 @@
 import { Errno } from '../base/errno.js';
-import { Heap } from '../base/heap.js';
+import { Heap, type HeapEntry } from '../base/heap.js';
 import { IdTable } from '../base/id-table.js';
 import type { Pending, PendingEnd, Suspension } from '../device.js';
 import { Epoll } from '../linux/epoll.js';
@@ -7,15 +7,12 @@ import type { Call } from './call.js';
 import type { Connection } from './connection.js';
 import type { Outbox } from './outbox.js';
 
-interface Waiting {
+interface Waiting extends HeapEntry {
   readonly call: Call;
   readonly pending: Pending;
+  /** In the heap if there is one. */
+  readonly deadline: bigint;
   isOver: boolean;
-}
-
-interface Deadline {
-  readonly at: bigint;
-  readonly waiting: Waiting;
 }
 
 const REQUEST = 0;
@@ -26,6 +23,8 @@ const NS_PER_MS = 1_000_000n;
 /** Tells by a descriptor that suspensions have ended, and ends them when asked. */
 export interface Waker {
   readonly fd: number;
+  /** Whether it must be waited for though no call is suspended. */
+  readonly isNeeded: boolean;
   collect(): void;
 }
 
@@ -39,7 +38,7 @@ export class PendingCalls {
   /** By the number of their request. */
   private readonly waiting = new IdTable<Waiting>();
   private count = 0;
-  private readonly deadlines = new Heap<Deadline>((a, b) => a.at < b.at);
+  private readonly deadlines = new Heap<Waiting>((a, b) => a.deadline < b.deadline);
   private readonly waker: Waker;
   private readonly epoll = new Epoll();
   private isNonBlocking = false;
@@ -54,12 +53,12 @@ export class PendingCalls {
 
   /** Keeps a call until it is finished or has to end. */
   add(call: Call, pending: Pending): void {
-    const waiting: Waiting = { call, pending, isOver: false };
+    const waiting: Waiting = { call, pending, deadline: pending.deadline ?? 0n, heapIndex: -1, isOver: false };
     pending.argument = call.argument;
     pending.finish = (error) => this.finish(waiting, error);
     this.waiting.set(call.unique, waiting);
     this.count++;
-    if (pending.deadline !== undefined) this.deadlines.add({ at: pending.deadline, waiting });
+    if (pending.deadline !== undefined) this.deadlines.add(waiting);
     if (pending.cancelFd !== undefined && this.epoll.add(pending.cancelFd, call.unique) < 0) {
       this.end(waiting, 'cancelled'); // always ready, as poll(2) has it for files of such a kind
     }
@@ -89,6 +88,7 @@ export class PendingCalls {
     waiting.isOver = true;
     const { call, pending } = waiting;
     this.waiting.delete(call.unique);
+    this.deadlines.remove(waiting);
     this.count--;
     if (pending.cancelFd !== undefined) this.epoll.remove(pending.cancelFd);
     this.outbox.answer(() => {
@@ -100,7 +100,7 @@ export class PendingCalls {
 
   /** Waits, if any call does, until there may be a request to read, and ends the calls whose time is over meanwhile. */
   awaitRequest(): void {
-    while (this.count > 0) {
+    while (this.count > 0 || this.waker.isNeeded) {
       this.setNonBlocking(true);
       const ready = this.epoll.wait(this.timeout());
       if (ready.length === 0) this.connection.onInterrupted?.();
@@ -118,22 +118,17 @@ export class PendingCalls {
 
   /** Until the next deadline, in ms, rounded up; -1 without one. */
   private timeout(): number {
-    for (let next = this.deadlines.least; next !== undefined; next = this.deadlines.least) {
-      if (!next.waiting.isOver) {
-        const left = next.at - process.hrtime.bigint();
-        return left <= 0n ? 0 : Math.min(2 ** 31 - 1, Number((left + NS_PER_MS - 1n) / NS_PER_MS));
-      }
-      this.deadlines.removeLeast();
-    }
-    return -1;
+    const next = this.deadlines.least;
+    if (next === undefined) return -1;
+    const left = next.deadline - process.hrtime.bigint();
+    return left <= 0n ? 0 : Math.min(2 ** 31 - 1, Number((left + NS_PER_MS - 1n) / NS_PER_MS));
   }
 
   private endOverdue(): void {
     if (this.deadlines.least === undefined) return;
     const now = process.hrtime.bigint();
-    for (let next = this.deadlines.least; next !== undefined && next.at <= now; next = this.deadlines.least) {
-      this.deadlines.removeLeast();
-      this.end(next.waiting, 'timeout');
+    for (let next = this.deadlines.least; next !== undefined && next.deadline <= now; next = this.deadlines.least) {
+      this.end(next, 'timeout');
     }
   }
 

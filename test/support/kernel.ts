@@ -157,7 +157,7 @@ export class Kernel {
   readonly pulse: (number | 'end')[] = [];
   private readonly fd: number;
   private readonly sessionFd: number;
-  private readonly waker = { fd: createEventfd(), collect: () => {} };
+  private readonly waker = { fd: createEventfd(), isNeeded: false, collect: () => {} };
   private readonly session: Session;
 
   constructor(root: DirectoryNode) {

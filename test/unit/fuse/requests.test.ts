@@ -18,7 +18,7 @@ const buffer = new NativeBuffer(READ_BUFFER);
 beforeEach(() => {
   [kernelFd, fd] = packetPair();
   const connection = new Connection(fd);
-  const waker = { fd: kernelFd, collect: () => {} };
+  const waker = { fd: kernelFd, isNeeded: false, collect: () => {} };
   requests = new Requests(
     connection,
     new PendingCalls(connection, new Outbox(connection, pino({ level: 'silent' })), waker),
