@@ -14,8 +14,12 @@
 
 static int send_fds(int peer, __u64 destination, const int *fds, size_t n)
 {
-	struct bus1_cmd_send send = { .ptr_destinations = (uintptr_t)&destination, .n_destinations = 1, .ptr_fds = (uintptr_t)fds,
-				      .n_fds = n };
+	struct bus1_cmd_send send = {
+		.ptr_destinations = (uintptr_t)&destination,
+		.n_destinations = 1,
+		.ptr_fds = (uintptr_t)fds,
+		.n_fds = n,
+	};
 	return command(peer, BUS1_CMD_SEND, &send);
 }
 
@@ -114,8 +118,16 @@ static void together_with_payload_and_handles(void)
 	int a = peer_open(), b = peer_open(), fd = marked(7);
 	__u64 handle = give(b, 8, a), own = 8;
 	struct iovec vec = { "13 bytes long", 13 };
-	struct bus1_cmd_send send = { .ptr_destinations = (uintptr_t)&handle, .n_destinations = 1, .ptr_vecs = (uintptr_t)&vec,
-				      .n_vecs = 1, .ptr_handles = (uintptr_t)&own, .n_handles = 1, .ptr_fds = (uintptr_t)&fd, .n_fds = 1 };
+	struct bus1_cmd_send send = {
+		.ptr_destinations = (uintptr_t)&handle,
+		.n_destinations = 1,
+		.ptr_vecs = (uintptr_t)&vec,
+		.n_vecs = 1,
+		.ptr_handles = (uintptr_t)&own,
+		.n_handles = 1,
+		.ptr_fds = (uintptr_t)&fd,
+		.n_fds = 1,
+	};
 	struct bus1_cmd_recv recv;
 	EXPECT(command(a, BUS1_CMD_SEND, &send), 0);
 	EXPECT(installing(b, &recv), 0);
