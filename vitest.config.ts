@@ -1,9 +1,11 @@
 import { defineConfig } from 'vitest/config';
+import { whyNoContainers } from './test/support/containers.js';
 
 export default defineConfig({
   test: {
     pool: 'forks',
     globalSetup: 'test/support/temporary.ts',
+    reporters: ['default', './test/support/summary.ts'],
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
       {
@@ -11,6 +13,7 @@ export default defineConfig({
         test: {
           name: 'docker',
           include: ['test/docker/**/*.test.ts'],
+          exclude: whyNoContainers === undefined ? [] : ['**'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },

@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Daemon, run } from '../support/bus1fs.js';
@@ -10,22 +9,10 @@ import { temporaryDirectory } from '../support/temporary.js';
 const hanging = compiler.compile('clients/hanging.c', 'hanging');
 const holder = compiler.compile('clients/holder.c', 'holder-for-watchdog');
 
-/** fuse-native serves the file that hangs; it needs Debian's libfuse2. */
-function hasFuseNative(): boolean {
-  try {
-    createRequire(import.meta.url)('fuse-native');
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-test.runIf(hasFuseNative())('memory that never arrives stops the bus for seconds, not for ever', async () => {
+test('memory that never arrives stops the bus for seconds, not for ever', async () => {
   const directory = temporaryDirectory('hanging');
-  const server = spawn('setpriv', [
-    ...['--pdeathsig', 'KILL', '--', process.execPath, '--import', 'tsx'],
-    ...[join(ROOT, 'test/support/hanging-fs.ts'), directory],
-  ]);
+  const fs = [process.execPath, '--import', 'tsx', join(ROOT, 'test/support/hanging-fs.ts'), directory];
+  const server = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...fs], { stdio: ['ignore', 'pipe', 'inherit'] });
   const daemon = await Daemon.start();
   try {
     await once(server.stdout, 'data');
