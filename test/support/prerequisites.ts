@@ -77,9 +77,10 @@ function fail(reason: string): never {
   process.exit(1);
 }
 
+/** Quietly, but for errors. */
 function install(command: string, ...args: readonly string[]): void {
   const { status } = spawnSync(command, args, {
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
   });
   if (status !== 0) fail(`${command} ${args.join(' ')} failed`);
@@ -101,10 +102,11 @@ if (names.length > 0) {
   if (debian === undefined) fail(`missing here, by their names in Debian: ${list}`);
   if (!isRoot) fail(`this must be run as root, and first: apt-get install ${names.join(' ')}`);
   console.log(`bus1fs: installing ${list}`);
-  install('apt-get', 'update', '-q');
-  install('apt-get', 'install', '-qy', '--no-install-recommends', ...names);
+  install('apt-get', 'update');
+  install('apt-get', 'install', '--yes', '--no-install-recommends', ...names);
 } else if (!isRoot) fail('this mounts file systems: it must be run as root');
 if (stage !== 'demo' && !hasFuseNative()) {
   const { peerDependencies } = createRequire(import.meta.url)('../../package.json');
+  console.log(`bus1fs: installing ${FUSE_NATIVE} into node_modules`);
   install('npm', 'install', '--no-save', '--save-dev', `${FUSE_NATIVE}@${peerDependencies[FUSE_NATIVE]}`);
 }
