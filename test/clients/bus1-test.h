@@ -280,11 +280,7 @@ struct test_case {
 	void (*run)(void);
 };
 
-#define CASE(name) \
-	(struct test_case) \
-	{ \
-#name, name \
-	}
+#define CASE(function) ((struct test_case){ .name = #function, .run = function })
 #define MAIN(...) \
 	int main(int argc, char **argv) \
 	{ \
