@@ -4,7 +4,9 @@ import { CLI } from './bus1fs.js';
 import { ROOT } from './compile.js';
 import { temporaryDirectory } from './temporary.js';
 
-const SCRIPT = 'mount --bind "$1" "$0/tree" && mount --bind "$2" "$0/node" && shift 2 && exec setpriv "$@"';
+const SCRIPT = `
+unset NODE_V8_COVERAGE # which it could not write
+mount --bind "$1" "$0/tree" && mount --bind "$2" "$0/node" && shift 2 && exec setpriv "$@"`;
 
 /**
  * The command that runs `bus1fs` as a user without privileges. This tree and Node may lie in the home of root, which nobody
