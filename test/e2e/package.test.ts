@@ -28,6 +28,7 @@ const filesIn = (path: string, suffix: string): string[] =>
 beforeAll(async () => {
   mkdirSync(prefix);
   // The build is there; another one would take it from under the tests that run beside these.
+  await succeed('npm', 'run', 'man', '--prefix', ROOT);
   await succeed('npm', 'pack', ROOT, '--ignore-scripts', '--pack-destination', directory);
   await succeed('npm', 'install', '--global', '--prefix', prefix, join(directory, `bus1fs-${VERSION}.tgz`));
 }, 240_000);
@@ -54,6 +55,8 @@ describe('the package', () => {
     const there = readdirSync(ROOT).filter((name) => files.includes(name));
     expect(readdirSync(installed).sort()).toEqual([...there, ...always].sort());
     expect(readdirSync(join(installed, 'node_modules'))).not.toContain('fuse-native');
+    expect(filesIn(join(installed, 'docs'), '.ts')).toEqual([]);
+    expect(readdirSync(join(prefix, 'share/man/man1'))).toEqual(['bus1fs.1']);
   });
 
   test('installed, says its version, finds this machine fit, and serves a client', async () => {
