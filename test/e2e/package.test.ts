@@ -1,5 +1,5 @@
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { VERSION } from '../../src/base/version.js';
 import { isMounted, run } from '../support/bus1fs.js';
@@ -27,9 +27,14 @@ const filesIn = (path: string, suffix: string): string[] =>
 
 beforeAll(async () => {
   mkdirSync(prefix);
-  // The build is there; another one would take it from under the tests that run beside these.
-  await succeed('npm', 'run', 'man', '--prefix', ROOT);
-  await succeed('npm', 'pack', ROOT, '--ignore-scripts', '--pack-destination', directory);
+  // Packing builds anew, and here would take the build from under the tests that run beside these.
+  const tree = join(directory, 'tree');
+  cpSync(ROOT, tree, {
+    recursive: true,
+    filter: (path) => !['.git', 'coverage', 'node_modules'].includes(basename(path)),
+  });
+  symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'));
+  await succeed('npm', 'pack', tree, '--pack-destination', directory);
   await succeed('npm', 'install', '--global', '--prefix', prefix, join(directory, `bus1fs-${VERSION}.tgz`));
 }, 240_000);
 

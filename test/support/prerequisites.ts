@@ -33,6 +33,8 @@ const PREREQUISITES: readonly Prerequisite[] = [
   { name: 'g++', stage: 'test', purpose: 'the header in C++', provides: 'g++' },
   { name: 'gcc-multilib', stage: 'test', purpose: '32-bit programs', provides: '/usr/include/asm' },
   { name: 'python3-minimal', stage: 'test', purpose: 'a listener in the place of systemd', provides: 'python3' },
+  { name: 'groff-base', stage: 'test', purpose: 'man pages', provides: 'groff' },
+  { name: 'mandoc', stage: 'test', purpose: 'man pages', provides: 'mandoc' },
   { name: 'libfuse2', stage: 'test', purpose: 'fuse-native', provides: '/lib/x86_64-linux-gnu/libfuse.so.2' },
   ...[
     { name: 'docker.io', purpose: 'Docker', provides: 'dockerd' },
