@@ -58,10 +58,11 @@ function debianVersion(): number | undefined {
   return Number(/^VERSION_ID="(\d+)"$/m.exec(release)?.[1] ?? Number.POSITIVE_INFINITY);
 }
 
-function isThere(provides: string): boolean {
-  const directories = provides.startsWith('/') ? [''] : (process.env['PATH'] ?? '').split(delimiter);
-  return directories.some((directory) => existsSync(join(directory, provides)));
-}
+/** Those of root may not be in the PATH of others. */
+const PATH = [process.env['PATH'] ?? '', '/usr/local/sbin', '/usr/sbin'].join(delimiter).split(delimiter);
+
+const isThere = (provides: string): boolean =>
+  (provides.startsWith('/') ? [''] : PATH).some((directory) => existsSync(join(directory, provides)));
 
 /** An optional peer of bus1fs that the tests use. npm does not install it by itself, and cannot without libfuse2. */
 const FUSE_NATIVE = 'fuse-native';
