@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin } from 'vitest/config';
-import { whyNoContainers } from './test/support/containers.js';
+import { whyNoNamespaces } from './test/support/chroot.js';
 
 const isCoverage = process.env['NODE_V8_COVERAGE'] !== undefined;
 const SRC = new URL('src/', import.meta.url).href;
@@ -30,7 +30,7 @@ export default defineConfig({
         test: {
           name: 'docker',
           include: ['test/docker/**/*.test.ts'],
-          exclude: whyNoContainers === undefined ? [] : ['**'],
+          exclude: whyNoNamespaces === undefined ? [] : ['**'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },

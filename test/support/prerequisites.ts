@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
-import { whyNoContainers } from './containers.js';
+import { whyNoNamespaces } from './chroot.js';
 
 /*
  * What the demo, the tests and the gate need and may be missing. On Debian root gets it installed; anybody else is told in one
@@ -95,7 +95,7 @@ const missing = PREREQUISITES.filter(
   (each) =>
     STAGES.indexOf(each.stage) <= STAGES.indexOf(stage) &&
     (each.since ?? 0) <= (debian ?? 0) &&
-    !(each.forContainers && whyNoContainers !== undefined) &&
+    !(each.forContainers && whyNoNamespaces !== undefined) &&
     !isThere(each.provides),
 );
 const names = missing.map(({ name }) => name);
