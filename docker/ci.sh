@@ -9,7 +9,10 @@
 #   COMPILER_IMAGE  gcc           (gcc:14)
 #   RUNTIME_IMAGE   a C library   (the same)
 set -eu
-[ $# -ge 1 ] && [ -f "$1" ] || { echo "usage: $0 SOURCE.c [ARGUMENT...]" >&2; exit 2; }
+if [ ! -f "${1-}" ]; then
+  echo "usage: $0 SOURCE.c [ARGUMENT...]" >&2
+  exit 2
+fi
 source=$(realpath "$1")
 shift
 daemon_image=${BUS1FS_IMAGE:-bus1fs}
