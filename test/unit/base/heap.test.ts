@@ -22,3 +22,18 @@ test('a Heap has the least of what was added and not removed', () => {
     }),
   );
 });
+
+test('a Heap gives what it holds in its order', () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(), { maxLength: 300 }), (keys) => {
+      const heap = new Heap<number>((a, b) => a < b);
+      for (const key of keys) heap.add(key);
+      const drained: number[] = [];
+      for (let next = heap.least; next !== undefined; next = heap.least) {
+        drained.push(next);
+        heap.removeLeast();
+      }
+      expect(drained).toEqual([...keys].sort((a, b) => a - b));
+    }),
+  );
+});
