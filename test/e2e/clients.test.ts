@@ -31,7 +31,7 @@ const CONTAINER = ['unshare', '--pid', '--fork', '--net', '--mount', '--uts', '-
 
 /** Runs a program on a bind mount of the device file, so that all it opens is one inode. */
 const BIND_MOUNT = ['unshare', '--mount', 'sh', '-c', 'mount --bind "$1" /dev/full && exec "$0" /dev/full "$2"'];
-/** The file is no character device there, pools are shared, and other users are kept out. */
+/** The file is no character device there, and is mounted on; pools are shared, and other users are kept out. */
 const NOT_ON_ONE_INODE = [
   'looks_like_a_character_device',
   'stays_what_it_is',
@@ -48,6 +48,7 @@ const TAKES_PRIVILEGES = [
   'stays_what_it_is',
   'credentials_are_those_of_the_sending_thread',
   'an_invisible_sender_is_0',
+  'a_namespace_of_the_same_number_is_another_one',
   'ids_change_between_messages',
   'another_users_share_is_bounded',
   'a_table_that_is_almost_full',

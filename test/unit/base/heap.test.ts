@@ -25,3 +25,18 @@ test('a Heap has the least of what was added and not removed', () => {
     }),
   );
 });
+
+test('a Heap gives what it holds in its order', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer()), (keys) => {
+      const heap = new Heap<{ readonly key: number; heapIndex: number }>((a, b) => a.key < b.key);
+      for (const key of keys) heap.add({ key, heapIndex: -1 });
+      const given: number[] = [];
+      for (let least = heap.least; least !== undefined; least = heap.least) {
+        given.push(least.key);
+        heap.remove(least);
+      }
+      expect(given).toEqual([...keys].sort((a, b) => a - b));
+    }),
+  );
+});
