@@ -166,6 +166,13 @@ export interface Caller {
    * entries of the `struct iovec` array at the start of the scratch memory. EFAULT if they are not all readable.
    */
   gather(total: number, count: number, targets: readonly number[]): Errno;
+  /** gather() for one target, which it fills. */
+  gatherInto(target: Uint8Array, count: number): Errno;
+  /**
+   * The way back: copies all of `source` to ranges of its memory, filling one after the other. EFAULT if they are too small or not
+   * all writable, with part of it perhaps written.
+   */
+  scatter(source: Uint8Array, count: number): Errno;
 
   /** The open file of ours behind one of its descriptors: EBADF if that is not open, or open with O_PATH; EOPNOTSUPP if it is something else. */
   openFile(fd: number): OpenFile | Errno;

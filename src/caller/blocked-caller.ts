@@ -2,6 +2,7 @@ import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
 import type { CallChannel, CallerSlot, HeldFiles, MemoryRange, OpenFile } from '../device.js';
 import { close } from '../linux/file.js';
+import { addressOf } from '../linux/libc.js';
 import { copyDescriptor } from '../linux/pidfd.js';
 import type { ClientMemory } from './client-memory.js';
 import type { Closer } from './closer.js';
@@ -97,6 +98,14 @@ export class BlockedCaller implements CallerSlot {
 
   gather(total: number, count: number, targets: readonly number[]): Errno {
     return this.memory.gather(this.tid, total, count, targets);
+  }
+
+  gatherInto(target: Uint8Array, count: number): Errno {
+    return this.memory.gather(this.tid, target.length, count, [addressOf(target)]);
+  }
+
+  scatter(source: Uint8Array, count: number): Errno {
+    return this.memory.scatter(this.tid, source, count);
   }
 
   // ---- its descriptors

@@ -1,6 +1,7 @@
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
 import type { MemoryRange } from '../device.js';
+import { addressOf } from '../linux/libc.js';
 import { processVmReadv, processVmWritev } from '../linux/memory.js';
 import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
 import { Syscall } from '../linux/system-call-thread.js';
@@ -102,6 +103,14 @@ export class ClientMemory {
     this.remote.setIovec(0, address, length);
     const written = this.copy('write', tid, this.local.address, 1, this.remote.address, 1);
     return written === length ? Errno.OK : Errno.EFAULT;
+  }
+
+  /** See Caller.scatter(). */
+  scatter(tid: number, source: Uint8Array, count: number): Errno {
+    if (source.length === 0) return Errno.OK;
+    this.local.setIovec(0, addressOf(source), source.length);
+    const written = processVmWritev(tid, this.local.address, 1, this.scratchBuffer.address, count, 0);
+    return written === source.length ? Errno.OK : Errno.EFAULT;
   }
 
   /** See Caller.gather(). */

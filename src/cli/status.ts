@@ -52,14 +52,15 @@ function formatStatus(directory: string, status: DaemonStatus): string {
     peer.pid,
     printable(peer.command),
     peer.uid,
+    peer.abi ?? '-',
     peer.connected ? 'connected' : 'disconnected',
     peer.nodes,
     peer.handles,
     peer.queued,
-    peer.used.slices,
-    peer.poolBytes,
+    'slices' in peer.used ? peer.used.slices : '-',
+    'bytes' in peer.used ? peer.used.bytes : peer.poolBytes,
   ]);
-  const header = ['PEER', 'PID', 'COMMAND', 'UID', 'STATE', 'NODES', 'HANDLES', 'QUEUED', 'SLICES', 'BYTES'];
+  const header = ['PEER', 'PID', 'COMMAND', 'UID', 'ABI', 'STATE', 'NODES', 'HANDLES', 'QUEUED', 'SLICES', 'BYTES'];
   return [
     `bus1fs ${status.version} at ${directory}/bus1, pid ${status.pid}, up ${status.uptimeSeconds} s, ${mebibytes} MiB`,
     `${peers.length} peers now, ${counters.opened} opened; ${counters.ioctls} ioctls, ${counters.failed} of them failed`,
