@@ -3,13 +3,14 @@ import { Errno } from '../../src/base/errno.js';
 import type { Caller, MemoryRange, OpenFile, Viewpoint } from '../../src/device.js';
 
 const IOVEC_SIZE = 16;
+const PAGE_SIZE = 4096;
 
 /** Where the memory of a fake client starts; nothing is below. */
 export const BASE = 0x10_0000;
 
 /**
- * A client without a kernel: memory from BASE on, of which the last page can only be read, and open files by number. It counts
- * how often its memory is touched.
+ * A client without a kernel: memory from BASE on, of which one page in the middle can only be read, and open files by number. It
+ * counts how often its memory is touched.
  */
 export class FakeCaller implements Caller {
   gid = 0;
@@ -28,9 +29,9 @@ export class FakeCaller implements Caller {
     this.memory = new Bytes(new ArrayBuffer(size));
   }
 
-  /** Where memory can only be read. */
+  /** The page that can only be read. */
   get readOnly(): number {
-    return BASE + this.memory.size - 4096;
+    return BASE + this.memory.size / 2;
   }
 
   /** Where there is no memory any more. */
@@ -80,7 +81,7 @@ export class FakeCaller implements Caller {
   }
 
   write(address: number, length: number): Errno {
-    const written = this.copy(address, length, this.readOnly, (at, n) => {
+    const written = this.copy(address, length, this.writableEnd(address), (at, n) => {
       this.memory.u8.set(this.buffer.u8.subarray(0, n), at);
     });
     return written === length ? Errno.OK : Errno.EFAULT;
@@ -91,15 +92,30 @@ export class FakeCaller implements Caller {
   }
 
   gatherInto(target: Uint8Array, count: number): Errno {
-    return this.transfer(target.length, count, this.end, (at, done, n) => {
-      target.set(this.memory.u8.subarray(at, at + n), done);
-    });
+    return this.gatherOrScatter(
+      target.length,
+      count,
+      () => this.end,
+      (at, done, n) => {
+        target.set(this.memory.u8.subarray(at, at + n), done);
+      },
+    );
   }
 
   scatter(source: Uint8Array, count: number): Errno {
-    return this.transfer(source.length, count, this.readOnly, (at, done, n) => {
-      this.memory.u8.set(source.subarray(done, done + n), at);
-    });
+    return this.gatherOrScatter(
+      source.length,
+      count,
+      (address) => this.writableEnd(address),
+      (at, done, n) => {
+        this.memory.u8.set(source.subarray(done, done + n), at);
+      },
+    );
+  }
+
+  /** How far memory can be written from here on. */
+  private writableEnd(address: number): number {
+    return address < this.readOnly + PAGE_SIZE ? this.readOnly : this.end;
   }
 
   openFile(fd: number): OpenFile | Errno {
@@ -123,17 +139,18 @@ export class FakeCaller implements Caller {
     return possible;
   }
 
-  private transfer(
+  private gatherOrScatter(
     total: number,
     count: number,
-    end: number,
+    endOf: (address: number) => number,
     move: (at: number, done: number, length: number) => void,
   ): Errno {
     let done = 0;
     for (let i = 0; i < count && done < total; i++) {
+      const address = this.buffer.u64(i * IOVEC_SIZE);
       const length = Math.min(this.buffer.u64(i * IOVEC_SIZE + 8), total - done);
       const start = done;
-      const found = this.copy(this.buffer.u64(i * IOVEC_SIZE), length, end, (at, n) => move(at, start, n));
+      const found = this.copy(address, length, endOf(address), (at, n) => move(at, start, n));
       done += found;
       if (found < length) break;
     }

@@ -67,10 +67,10 @@ function carryAll(transaction: Multicast, { ptrTransfers, nTransfers }: UserMess
   return Errno.OK;
 }
 
-/** Adds the destinations, at most `max`, and sets what is said of each to 0 up to the first that fails. */
+/** Adds the destinations, for at most `max` objects in all, and sets what is said of each to 0 up to the first that fails. */
 function addressAll(transaction: Multicast, max: number, argument: Bytes, caller: Caller): Errno {
   const count = argument.u64(Send.n_destinations);
-  if (count > max) return Errno.EDQUOT;
+  if (count * transaction.objects > max) return Errno.EDQUOT;
   const length = count * ID_SIZE;
   const memory = caller.scratch(length);
   const readable = Math.floor(caller.read(0, [{ address: argument.u64(Send.ptr_destinations), length }]) / ID_SIZE);

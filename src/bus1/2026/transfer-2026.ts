@@ -83,15 +83,14 @@ function setEntry(memory: Bytes, index: number, id: number): void {
   memory.setU64(index * ENTRY_SIZE + TransferEntry.id, id);
 }
 
-/** Tells the caller of the entries that are done. */
+/** Tells the caller of the nodes that were made, in one piece, and of the handles. */
 function write({ memory, count, done, created, createdEnd }: Entries, argument: Bytes, caller: Caller): Errno {
   const copy = (first: number, end: number, address: number): Errno => {
     memory.u8.copyWithin(0, first * ENTRY_SIZE, end * ENTRY_SIZE);
     return caller.write(address, (end - first) * ENTRY_SIZE);
   };
-  const sourceEnd = Math.min(createdEnd, done);
-  if (created < sourceEnd) {
-    const error = copy(created, sourceEnd, argument.u64(Transfer.ptr_src) + created * ENTRY_SIZE);
+  if (created < createdEnd) {
+    const error = copy(created, createdEnd, argument.u64(Transfer.ptr_src) + created * ENTRY_SIZE);
     if (error !== Errno.OK) return error;
   }
   return copy(count, count + done, argument.u64(Transfer.ptr_dst));

@@ -40,8 +40,8 @@ export class Multicast {
     return Errno.OK;
   }
 
-  /** What each delivery counts for: the message and what it carries. */
-  private get objects(): number {
+  /** How many objects each delivery is: the message and what it carries. */
+  get objects(): number {
     return 1 + this.carried.length;
   }
 

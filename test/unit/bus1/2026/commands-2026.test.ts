@@ -14,6 +14,7 @@ import {
 } from '../../../../src/bus1/2026/abi-2026.js';
 import { LIMITS } from '../../../../src/bus1/2026/model/account.js';
 import { MessageType } from '../../../../src/bus1/2026/model/message-2026.js';
+import { readVectors } from '../../../../src/bus1/2026/vectors.js';
 import { Command as Command2016 } from '../../../../src/bus1/bus1-abi.js';
 import { Bus1Device } from '../../../../src/bus1/bus1-device.js';
 import { type OpenFile, Poll } from '../../../../src/device.js';
@@ -184,8 +185,24 @@ describe('TRANSFER', () => {
     expect(client.ids(AT.dst, 5)).toEqual([5, 9, 11, 15, 17]);
   });
 
+  test('writes to the source only where it made something', () => {
+    const client = new Client(newDevice());
+    const { handle } = client.create();
+    const end = client.caller.readOnly - BASE + 4096;
+    const transfer = (offset: number): Errno => {
+      client.putEntries(offset, [[0, handle], CREATE, CREATE, [0, handle]]);
+      const arrays = { ptr_src: address(offset), ptr_dst: address(AT.dst) };
+      return client.command(Command.TRANSFER, Transfer, { to: ALL_ONES, n_transfers: 4, ...arrays });
+    };
+    expect(transfer(end - ENTRY)).toBe(Errno.OK);
+    expect(transfer(end - 4096 - 3 * ENTRY)).toBe(Errno.OK);
+    expect(transfer(end - 2 * ENTRY)).toBe(Errno.EFAULT);
+    expect(transfer(end - 4096 - 2 * ENTRY)).toBe(Errno.EFAULT);
+  });
+
   test.each([
     ['a flag that does not exist', 2, Errno.EINVAL],
+    ['an id for what is to be made', 1, Errno.EINVAL],
     ['a handle that does not exist', 0, Errno.EBADRQC],
   ] as const)('with %s tells what came before and makes nothing', (_, flags, error) => {
     const client = new Client(newDevice());
@@ -253,7 +270,7 @@ describe('SEND', () => {
 
   test('more than anybody could get is refused before it is read', () => {
     const client = new Client(newDevice());
-    client.create();
+    const { handle } = client.create();
     const tryWith = (fields: Readonly<Record<string, number>>): Errno => {
       client.put(AT.message, MessageStruct, fields);
       client.caller.touches = 0;
@@ -267,6 +284,16 @@ describe('SEND', () => {
     expect(tryWith({ n_data_vecs: 2 ** 32 })).toBe(Errno.EFAULT);
     expect(tryWith({ n_data_vecs: 1025 })).toBe(Errno.EINVAL);
     expect(tryWith({ n_data: 1 })).toBe(Errno.EMSGSIZE);
+    const count = LIMITS.objects / 4;
+    client.put(AT.message, MessageStruct, { n_transfers: 3, ptr_transfers: address(AT.src) });
+    client.putEntries(
+      AT.src,
+      [handle, handle, handle].map((id) => [0, id]),
+    );
+    client.caller.touches = 0;
+    expect(client.sendMessage(count + 1)).toBe(Errno.EDQUOT);
+    expect(client.caller.touches).toBe(2);
+    expect(client.sendMessage(count)).toBe(Errno.EBADRQC);
   });
 
   test('takes the vectors of 32-bit programs', () => {
@@ -374,6 +401,23 @@ describe('RECV', () => {
     expect(client.command(Command.RECV, Recv, recv)).toBe(Errno.OK);
     expect(client.caller.memory.bigU64(AT.message + MessageStruct.ptr_transfers)).toBe(0xdead_beef_dead_beefn);
   });
+});
+
+test('vectors count for as much as one system call copies', () => {
+  const { caller } = new Client(newDevice());
+  const setVecs = (length: number): void => {
+    for (let i = 0; i < 2; i++) {
+      setField(caller.memory, i * 16, BASE);
+      setField(caller.memory, i * 16 + 8, length);
+    }
+  };
+  setVecs(0x7fff_f000);
+  expect(readVectors(caller, BASE, 2, 0x7fff_f000)).toBe(Errno.OK);
+  expect(readVectors(caller, BASE, 2, 0x7fff_f001)).toBe(Errno.EMSGSIZE);
+  setVecs(2 ** 47);
+  expect(readVectors(caller, BASE, 2, 0)).toBe(Errno.EFAULT);
+  setVecs(2 ** 63);
+  expect(readVectors(caller, BASE, 2, 0)).toBe(Errno.EINVAL);
 });
 
 describe('a file', () => {

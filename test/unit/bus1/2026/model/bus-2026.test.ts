@@ -353,6 +353,17 @@ describe('Bus of 2026', () => {
     expect(send(foreign, [handle], [], new Uint8Array(500))).toBe(Errno.OK);
   });
 
+  test('whoever gets a handle pays for it', () => {
+    const bus = new Bus({ objects: 10, bytes: 0 });
+    const [giver, receiver] = [addPeer(bus, 0), addPeer(bus, 1)];
+    const { handle } = mustCreate(giver);
+    for (let i = 0; i < 10; i++) expect(copy(giver, handle, receiver)).toBe(2 * i + 1);
+    expect(copy(giver, handle, receiver)).toBe(-Errno.EDQUOT);
+    expect(create(giver, receiver)).toBe(Errno.EDQUOT);
+    expect([giver, receiver].map((peer) => peer.quotas.used().objects)).toEqual([2, 10]);
+    expect(copy(giver, handle, giver)).toBe(7);
+  });
+
   test('a message that goes to one who is full goes to nobody, and is charged to nobody', () => {
     const bus = new Bus({ objects: 10, bytes: 100 });
     const [a, b, sender] = [addPeer(bus, 0), addPeer(bus, 1), addPeer(bus, 2)];
