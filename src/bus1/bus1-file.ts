@@ -104,7 +104,7 @@ export class Bus1File implements OpenFile {
 
   status(): PeerStatus {
     const { peer, peer2026, opener } = this;
-    if (peer2026 !== undefined) return peerStatus2026(peer.serial, peer2026, opener);
+    if (peer2026 !== undefined) return peerStatus2026(peer, peer2026, opener);
     return peerStatus(peer, opener, this.speaks2016 ? '2016' : undefined);
   }
 

@@ -21,7 +21,9 @@ export interface PeerStatus {
   readonly queued: number;
   readonly poolBytes: number;
   /** What it uses of its quota. */
-  readonly used: Limits | Limits2026;
+  readonly used: Limits;
+  /** The same on the bus of 2026, if it is there. */
+  readonly used2026: Limits2026 | undefined;
 }
 
 /** Calls since the start. */
@@ -51,23 +53,19 @@ export function peerStatus(peer: Peer, { identity, command }: Opener, abi: PeerS
     queued: peer.inbox.length,
     poolBytes: peer.slices.bytes,
     used: peer.quotas.used(),
+    used2026: undefined,
   };
 }
 
-export function peerStatus2026(id: number, peer: Peer2026, { identity, command }: Opener): PeerStatus {
+/** Of a file whose peer on the bus of 2016 does nothing. */
+export function peerStatus2026(idle: Peer, peer: Peer2026, opener: Opener): PeerStatus {
   const entries = [...peer.entries()];
   const nodes = entries.filter((entry) => entry instanceof Node).length;
   return {
-    id,
-    pid: identity.credentials.pid,
-    command,
-    uid: peer.account.uid,
-    abi: '2026',
-    connected: true,
+    ...peerStatus(idle, opener, '2026'),
     nodes,
     handles: entries.length - nodes,
     queued: peer.queued,
-    poolBytes: 0,
-    used: peer.quotas.used(),
+    used2026: peer.quotas.used(),
   };
 }

@@ -12,15 +12,13 @@ export const USER_SPACE_END = 0x7fff_ffff_f000;
 /** Of the upper half of a 64-bit integer. */
 const SIGN_BIT = 0x8000_0000;
 
-/** Whether the length of a vector, as a `ssize_t`, is negative. */
-export const isNegative = (vecs: Bytes, index: number): boolean => vecs.high32(index * IOVEC_SIZE + 8) >= SIGN_BIT;
+/** Whether the length of a 64-bit vector, as a `ssize_t`, is negative. */
+export const isNegative = (memory: Bytes, vec: number): boolean => memory.high32(vec + 8) >= SIGN_BIT;
 
-/** Turns the `struct iovec`s of a 32-bit program, from byte `start` on, into 64-bit ones from byte 0 on. */
-export function widenVecs(memory: Bytes, start: number, count: number): void {
+/** Makes 64-bit vectors, from byte `to` on, of those of a 32-bit program from byte `from` on. */
+export function widenVecs(memory: Bytes, from: number, to: number, count: number): void {
   for (let i = 0; i < count; i++) {
-    const base = memory.u32(start + i * COMPAT_IOVEC_SIZE);
-    const length = memory.u32(start + i * COMPAT_IOVEC_SIZE + 4);
-    memory.setU64(i * IOVEC_SIZE, base);
-    memory.setU64(i * IOVEC_SIZE + 8, length);
+    memory.setU64(to + i * IOVEC_SIZE, memory.u32(from + i * COMPAT_IOVEC_SIZE));
+    memory.setU64(to + i * IOVEC_SIZE + 8, memory.u32(from + i * COMPAT_IOVEC_SIZE + 4));
   }
 }

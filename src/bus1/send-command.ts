@@ -148,9 +148,9 @@ function writeErrors({ caller, ptrErrors }: SendCall, results: readonly Errno[])
 
 function fetchArrays({ caller, nVecs, nHandles, nFds, nDestinations }: SendCall, argument: Bytes): Arrays {
   const vecSize = nVecs * (caller.is32Bit ? COMPAT_IOVEC_SIZE : IOVEC_SIZE);
-  // Room for 64-bit vectors; a 32-bit caller's are read to the end of it and widened from there.
-  const vecsRead = nVecs * IOVEC_SIZE - vecSize;
-  const handles = nVecs * IOVEC_SIZE;
+  // A 32-bit caller's are read to behind where they are widened to, and stay as they are for a call that is suspended.
+  const vecsRead = caller.is32Bit ? nVecs * IOVEC_SIZE : 0;
+  const handles = vecsRead + vecSize;
   const destinations = handles + nHandles * ID_SIZE;
   const fds = destinations + nDestinations * ID_SIZE;
   const end = fds + nFds * INT_SIZE;
@@ -167,7 +167,7 @@ function fetchArrays({ caller, nVecs, nHandles, nFds, nDestinations }: SendCall,
   const readable = (offset: number, range: MemoryRange): number =>
     isComplete ? range.length : caller.read(offset, [range]);
   const hasVecs = readable(vecsRead, vecRange) === vecSize;
-  if (caller.is32Bit && hasVecs) widenVecs(memory, vecsRead, nVecs);
+  if (caller.is32Bit && hasVecs) widenVecs(memory, vecsRead, 0, nVecs);
   return {
     memory,
     handles,
@@ -186,7 +186,7 @@ function payloadSize(memory: Bytes, nVecs: number): number {
   for (let i = 0; i < nVecs; i++) {
     const base = memory.u64(i * IOVEC_SIZE);
     const length = memory.u64(i * IOVEC_SIZE + 8);
-    if (isNegative(memory, i)) return -Errno.EMSGSIZE;
+    if (isNegative(memory, i * IOVEC_SIZE)) return -Errno.EMSGSIZE;
     if (base + length > USER_SPACE_END) return -Errno.EFAULT;
     if (total + length > MAX_PAYLOAD) return -Errno.EMSGSIZE;
     total += length;

@@ -1,8 +1,7 @@
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
-import type { CallChannel, CallerSlot, HeldFiles, MemoryRange, OpenFile } from '../device.js';
+import type { CallChannel, CallerSlot, HeldFiles, MemoryPart, MemoryRange, OpenFile } from '../device.js';
 import { close } from '../linux/file.js';
-import { addressOf } from '../linux/libc.js';
 import { copyDescriptor } from '../linux/pidfd.js';
 import type { ClientMemory } from './client-memory.js';
 import type { Closer } from './closer.js';
@@ -42,7 +41,9 @@ export class BlockedCaller implements CallerSlot {
   }
 
   end(): void {
-    if (this.acquired !== undefined) this.hands.release(this.acquired);
+    if (this.acquired === undefined) return;
+    this.acquired.reset();
+    this.hands.release(this.acquired);
     this.acquired = undefined;
   }
 
@@ -77,10 +78,7 @@ export class BlockedCaller implements CallerSlot {
   // ---- its memory
 
   private get memory(): ClientMemory {
-    if (this.acquired === undefined) {
-      this.acquired = this.hands.acquire(this.uid);
-      this.acquired.reset();
-    }
+    this.acquired ??= this.hands.acquire(this.uid);
     return this.acquired;
   }
 
@@ -100,12 +98,12 @@ export class BlockedCaller implements CallerSlot {
     return this.memory.gather(this.tid, total, count, targets);
   }
 
-  gatherInto(target: Uint8Array, count: number): Errno {
-    return this.memory.gather(this.tid, target.length, count, [addressOf(target)]);
+  fetch(total: number, count: number, vecs: number): Uint8Array | Errno {
+    return this.memory.fetch(this.tid, total, count, vecs);
   }
 
-  scatter(source: Uint8Array, count: number): Errno {
-    return this.memory.scatter(this.tid, source, count);
+  scatter(payload: Uint8Array, count: number, vecs: number, parts: readonly MemoryPart[]): Errno {
+    return this.memory.scatter(this.tid, payload, count, vecs, parts);
   }
 
   // ---- its descriptors

@@ -57,8 +57,8 @@ function formatStatus(directory: string, status: DaemonStatus): string {
     peer.nodes,
     peer.handles,
     peer.queued,
-    'slices' in peer.used ? peer.used.slices : '-',
-    'bytes' in peer.used ? peer.used.bytes : peer.poolBytes,
+    peer.used2026 === undefined ? peer.used.slices : '-',
+    peer.used2026?.bytes ?? peer.poolBytes,
   ]);
   const header = ['PEER', 'PID', 'COMMAND', 'UID', 'ABI', 'STATE', 'NODES', 'HANDLES', 'QUEUED', 'SLICES', 'BYTES'];
   return [

@@ -1,11 +1,14 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as abi from '../../src/bus1/2026/abi-2026.js';
 import { MessageType } from '../../src/bus1/2026/model/message-2026.js';
 import { bus1fs, Daemon, run } from '../support/bus1fs.js';
 import { compiler, INCLUDE_DIR, ROOT } from '../support/compile.js';
+import { temporaryDirectory } from '../support/temporary.js';
 
 /** Runs a program on a bind mount of the device file, so that all it opens is one inode. */
 const BIND_MOUNT = ['unshare', '--mount', 'sh', '-c', 'mount --bind "$1" /dev/full && exec "$0" /dev/full "$2"'];
@@ -74,6 +77,50 @@ for (const [i, { title, source, flags = [], under = [], except = [] }] of CLIENT
     });
   });
 }
+
+/** fuse-native serves the file that hangs; it needs Debian's libfuse2. */
+function hasFuseNative(): boolean {
+  try {
+    createRequire(import.meta.url)('fuse-native');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test.runIf(hasFuseNative())(
+  'a RECV into memory that never arrives holds up nobody else, and loses nothing',
+  async () => {
+    const hanging = compiler.compile('clients/bus1-2026-hanging.c', 'bus1-2026-hanging');
+    const others = compiler.compile('clients/bus1-2026.c', 'bus1-2026-others');
+    const directory = temporaryDirectory('hanging');
+    const server = spawn('setpriv', [
+      ...['--pdeathsig', 'KILL', '--', process.execPath, '--import', 'tsx'],
+      ...[join(ROOT, 'test/support/hanging-fs.ts'), directory],
+    ]);
+    const daemon = await Daemon.start();
+    try {
+      await once(server.stdout, 'data');
+      const client = spawn(hanging, [daemon.device, join(directory, 'hang')]);
+      let output = '';
+      client.stdout.on('data', (data) => {
+        output += data;
+      });
+      const exited = once(client, 'exit');
+      await once(client.stdout, 'data');
+      expect(await run(others, [daemon.device, 'multicast_is_atomic'])).toMatchObject({ status: 0, stdout: '' });
+      expect(output).toBe('receiving\n');
+      server.kill('SIGKILL');
+      await run('umount', ['-l', directory]);
+      expect(await exited).toEqual([0, null]);
+      expect(output).toBe('receiving\nEFAULT\nstill there\n');
+      expect(await daemon.stop()).toBe(0);
+    } finally {
+      server.kill('SIGKILL');
+      await run('umount', ['-l', directory]);
+    }
+  },
+);
 
 describe('bus1fs status', () => {
   test('shows of what ABI a peer is, and what it has', async () => {

@@ -1,13 +1,14 @@
-import type { Bytes } from '../../base/bytes.js';
+import { Bytes } from '../../base/bytes.js';
 import { Errno } from '../../base/errno.js';
-import type { Caller } from '../../device.js';
+import type { Caller, MemoryPart } from '../../device.js';
 import { is64, MessageStruct, Metadata, Recv, TransferEntry } from './abi-2026.js';
 import type { Cargo, Message } from './model/message-2026.js';
 import type { Peer } from './model/peer-2026.js';
 import { readMessage, type UserMessage } from './user-message.js';
-import { readVectors } from './vectors.js';
+import { placeVectors, readVectors } from './vectors.js';
 
 const ENTRY_SIZE = TransferEntry.sizeof;
+const NOTHING = new Uint8Array(0);
 
 /** RECV. The message stays queued, and its handles take no ids, until all of it has been written. */
 export function receive(peer: Peer, argument: Bytes, caller: Caller): Errno {
@@ -18,61 +19,77 @@ export function receive(peer: Peer, argument: Bytes, caller: Caller): Errno {
   const message = peer.next();
   if (message === undefined) return Errno.EAGAIN;
 
+  const parts = [
+    metadataOf(peer, message, argument.u64(Recv.ptr_metadata)),
+    messageOf(message, address, room.ptrTransfers),
+  ];
   const { cargo } = message;
-  if (cargo !== undefined) {
-    const error = writeCargo(peer, cargo, room, caller);
-    if (error === Errno.EMSGSIZE) return writeNeeds(address, cargo, caller);
-    if (error !== Errno.OK) return error;
-  }
-  const metadataError = writeMetadata(peer, message, argument.u64(Recv.ptr_metadata), caller);
-  if (metadataError !== Errno.OK) return metadataError;
-  const error = writeMessage(message, address, room, caller);
+  const error =
+    cargo === undefined ? caller.scatter(NOTHING, 0, 0, parts) : writeCargo(peer, cargo, address, room, parts, caller);
   if (error === Errno.OK) peer.take(message);
   return error;
 }
 
-/** Writes the ids that carried handles will have, and the payload. */
-function writeCargo(peer: Peer, { handles, payload }: Cargo, room: UserMessage, caller: Caller): Errno {
-  if (handles.length > room.nTransfers || payload.length > room.nData) return Errno.EMSGSIZE;
-  const memory = caller.scratch(handles.length * ENTRY_SIZE);
-  for (let i = 0; i < handles.length; i++) {
-    memory.setU64(i * ENTRY_SIZE + TransferEntry.flags, 0);
-    memory.setU64(i * ENTRY_SIZE + TransferEntry.id, peer.idAfter(i));
+/** Writes the payload, the ids that carried handles will have, and what else there is to be written. */
+function writeCargo(
+  peer: Peer,
+  cargo: Cargo,
+  address: number,
+  room: UserMessage,
+  parts: readonly MemoryPart[],
+  caller: Caller,
+): Errno {
+  const { handles, payload } = cargo;
+  if (handles.length > room.nTransfers || payload.length > room.nData) {
+    return fail(Errno.EMSGSIZE, needsOf(cargo, address), caller);
   }
-  const error = caller.write(Number(room.ptrTransfers), handles.length * ENTRY_SIZE);
-  if (error !== Errno.OK) return error;
-  const vectorError = readVectors(caller, room.ptrVecs, room.nVecs, room.nData);
-  return vectorError === Errno.OK ? caller.scatter(payload, room.nVecs) : vectorError;
+  const transfers = transfersOf(peer, handles.length, Number(room.ptrTransfers));
+  const vectors = placeVectors(caller, room.ptrVecs, room.nVecs);
+  const error = readVectors(caller, vectors, room.nData);
+  if (error === Errno.OK) return caller.scatter(payload, vectors.count, vectors.start, [transfers, ...parts]);
+  // that there is no place for the ids comes first
+  return fail(error, error === Errno.EMSGSIZE ? [transfers, ...needsOf(cargo, address)] : [transfers], caller);
 }
 
-/** EMSGSIZE, and says how much room there has to be. */
-function writeNeeds(address: number, { handles, payload }: Cargo, caller: Caller): Errno {
-  const memory = caller.scratch(8);
-  memory.setU64(0, handles.length);
-  const error = caller.write(address + MessageStruct.n_transfers, 8);
-  if (error !== Errno.OK) return error;
-  memory.setU64(0, payload.length);
-  const dataError = caller.write(address + MessageStruct.n_data, 8);
-  return dataError === Errno.OK ? Errno.EMSGSIZE : dataError;
+/** Fails, and writes something all the same. */
+function fail(error: Errno, parts: readonly MemoryPart[], caller: Caller): Errno {
+  const writeError = caller.scatter(NOTHING, 0, 0, parts);
+  return writeError === Errno.OK ? error : writeError;
+}
+
+/** How much room there has to be for a message at `address`. */
+const needsOf = ({ handles, payload }: Cargo, address: number): MemoryPart[] => [
+  u64At(address + MessageStruct.n_transfers, handles.length),
+  u64At(address + MessageStruct.n_data, payload.length),
+];
+
+function u64At(address: number, value: number): MemoryPart {
+  const bytes = new Bytes(new ArrayBuffer(8));
+  bytes.setU64(0, value);
+  return { address, bytes: bytes.u8 };
+}
+
+function transfersOf(peer: Peer, count: number, address: number): MemoryPart {
+  const bytes = new Bytes(new ArrayBuffer(count * ENTRY_SIZE));
+  for (let i = 0; i < count; i++) bytes.setU64(i * ENTRY_SIZE + TransferEntry.id, peer.idAfter(i));
+  return { address, bytes: bytes.u8 };
 }
 
 /** Who sent it is told as the receiver sees it; a notification comes from nobody. */
-function writeMetadata(peer: Peer, { subject, cargo }: Message, address: number, caller: Caller): Errno {
-  const memory = caller.scratch(Metadata.sizeof);
-  memory.setU64(Metadata.flags, 0);
-  memory.setU64(Metadata.id, subject.id);
-  if (cargo === undefined) memory.setAllOnes64(Metadata.account);
-  else memory.setU64(Metadata.account, cargo.sender.seenFrom(peer.opener.viewpoint).uid);
-  return caller.write(address, Metadata.sizeof);
+function metadataOf(peer: Peer, { subject, cargo }: Message, address: number): MemoryPart {
+  const bytes = new Bytes(new ArrayBuffer(Metadata.sizeof));
+  bytes.setU64(Metadata.id, subject.id);
+  if (cargo === undefined) bytes.setAllOnes64(Metadata.account);
+  else bytes.setU64(Metadata.account, cargo.sender.seenFrom(peer.opener.viewpoint).uid);
+  return { address, bytes: bytes.u8 };
 }
 
-/** Leaves the vectors as they are. */
-function writeMessage({ type, cargo }: Message, address: number, room: UserMessage, caller: Caller): Errno {
-  const memory = caller.scratch(MessageStruct.sizeof);
-  memory.setU64(MessageStruct.flags, 0);
-  memory.setU64(MessageStruct.type, type);
-  memory.setU64(MessageStruct.n_transfers, cargo?.handles.length ?? 0);
-  memory.setBigU64(MessageStruct.ptr_transfers, room.ptrTransfers);
-  memory.setU64(MessageStruct.n_data, cargo?.payload.length ?? 0);
-  return caller.write(address, MessageStruct.n_data_vecs);
+/** The message as far as it changes: the vectors stay as they are. */
+function messageOf({ type, cargo }: Message, address: number, ptrTransfers: bigint): MemoryPart {
+  const bytes = new Bytes(new ArrayBuffer(MessageStruct.n_data_vecs));
+  bytes.setU64(MessageStruct.type, type);
+  bytes.setU64(MessageStruct.n_transfers, cargo?.handles.length ?? 0);
+  bytes.setBigU64(MessageStruct.ptr_transfers, ptrTransfers);
+  bytes.setU64(MessageStruct.n_data, cargo?.payload.length ?? 0);
+  return { address, bytes: bytes.u8 };
 }

@@ -1,18 +1,34 @@
-import type { Bytes } from '../../base/bytes.js';
+import { Bytes } from '../../base/bytes.js';
 import { Errno } from '../../base/errno.js';
-import type { Caller } from '../../device.js';
+import type { Caller, MemoryRange } from '../../device.js';
 import { MAX_PAYLOAD } from '../iovec.js';
 import { is64, MessageStruct, Send, TransferEntry } from './abi-2026.js';
 import { MessageType } from './model/message-2026.js';
 import { Multicast } from './model/multicast.js';
 import type { Peer } from './model/peer-2026.js';
 import { readMessage, type UserMessage } from './user-message.js';
-import { readVectors } from './vectors.js';
+import { checkVectors, IOV_MAX, placeVectors, type Vectors } from './vectors.js';
 
 const U32_MAX = 0xffff_ffff;
 const ENTRY_SIZE = TransferEntry.sizeof;
 const ID_SIZE = 8;
 const INT_SIZE = 4;
+
+/**
+ * The arrays that a SEND points to, fetched in one go, by their offsets in the scratch memory, and how many entries could be read.
+ * An unreadable entry is an error in its turn, after those of the entries before it.
+ */
+interface Arrays {
+  readonly memory: Bytes;
+  readonly vectors: Vectors;
+  readonly hasVectors: boolean;
+  readonly transfers: number;
+  readonly nTransfers: number;
+  readonly readableTransfers: number;
+  readonly destinations: number;
+  readonly nDestinations: number;
+  readonly readableDestinations: number;
+}
 
 /** SEND. */
 export function send(peer: Peer, argument: Bytes, caller: Caller): Errno {
@@ -25,69 +41,97 @@ export function send(peer: Peer, argument: Bytes, caller: Caller): Errno {
   if (message.nData > MAX_PAYLOAD) return Errno.EMSGSIZE;
   const { objects, bytes } = peer.account.limits;
   if (message.nTransfers > objects || message.nData > bytes) return Errno.EDQUOT;
+  if (message.nVecs > IOV_MAX) return Errno.EINVAL;
 
-  const payload = readPayload(message, caller);
+  const nDestinations = argument.u64(Send.n_destinations);
+  // one call makes no more than a user may have
+  const isTooMuch = nDestinations * (1 + message.nTransfers) > objects;
+  const arrays = fetchArrays(message, isTooMuch ? 0 : nDestinations, argument, caller);
+  const payload = fetchPayload(arrays, message, caller);
   if (typeof payload === 'number') return payload;
   const transaction = new Multicast(peer, payload);
-  const carryError = carryAll(transaction, message, caller);
-  const error = carryError === Errno.OK ? addressAll(transaction, objects, argument, caller) : carryError;
+  let error: Errno;
+  try {
+    error = carryAll(transaction, arrays);
+    if (error === Errno.OK && isTooMuch) error = Errno.EDQUOT;
+    if (error === Errno.OK) error = addressAll(transaction, arrays, argument.u64(Send.ptr_errors), caller);
+  } catch (thrown) {
+    transaction.abort();
+    throw thrown;
+  }
   if (error === Errno.OK) transaction.commit();
   else transaction.abort();
   return error;
 }
 
+function fetchArrays(message: UserMessage, nDestinations: number, argument: Bytes, caller: Caller): Arrays {
+  const { nTransfers } = message;
+  const vectors = placeVectors(caller, message.ptrVecs, message.nVecs);
+  const transfers = vectors.end;
+  const destinations = transfers + nTransfers * ENTRY_SIZE;
+  const end = destinations + nDestinations * ID_SIZE;
+  const memory = caller.scratch(end);
+  const transferRange: MemoryRange = { address: Number(message.ptrTransfers), length: nTransfers * ENTRY_SIZE };
+  const destinationRange: MemoryRange = {
+    address: argument.u64(Send.ptr_destinations),
+    length: nDestinations * ID_SIZE,
+  };
+  const ranges = [vectors.range, transferRange, destinationRange];
+  const { readStart } = vectors;
+  const isComplete = caller.read(readStart, ranges, caller.is32Bit ? 0 : message.nVecs) === end - readStart;
+  const readable = (offset: number, range: MemoryRange): number =>
+    isComplete ? range.length : caller.read(offset, [range]);
+  return {
+    memory,
+    vectors,
+    hasVectors: readable(readStart, vectors.range) === vectors.range.length,
+    transfers,
+    nTransfers,
+    readableTransfers: Math.floor(readable(transfers, transferRange) / ENTRY_SIZE),
+    destinations,
+    nDestinations,
+    readableDestinations: Math.floor(readable(destinations, destinationRange) / ID_SIZE),
+  };
+}
+
 /** Copies the payload to memory of the bus. */
-function readPayload({ ptrVecs, nVecs, nData }: UserMessage, caller: Caller): Uint8Array | Errno {
-  const vectorError = readVectors(caller, ptrVecs, nVecs, nData);
-  if (vectorError !== Errno.OK) return vectorError;
-  const payload = allocate(nData);
-  if (payload === undefined) return Errno.ENOMEM;
-  const error = caller.gatherInto(payload, nVecs);
-  return error === Errno.OK ? payload : error;
+function fetchPayload(
+  { memory, vectors, hasVectors }: Arrays,
+  { nData }: UserMessage,
+  caller: Caller,
+): Uint8Array | Errno {
+  if (!hasVectors) return Errno.EFAULT;
+  const error = checkVectors(memory, vectors, caller.is32Bit, nData);
+  return error === Errno.OK ? caller.fetch(nData, vectors.count, vectors.start) : error;
 }
 
-function allocate(size: number): Uint8Array | undefined {
-  try {
-    return new Uint8Array(size);
-  } catch {
-    return undefined; // a RangeError: there is no memory
-  }
-}
-
-function carryAll(transaction: Multicast, { ptrTransfers, nTransfers }: UserMessage, caller: Caller): Errno {
-  const length = nTransfers * ENTRY_SIZE;
-  const memory = caller.scratch(length);
-  const readable = Math.floor(caller.read(0, [{ address: Number(ptrTransfers), length }]) / ENTRY_SIZE);
+function carryAll(transaction: Multicast, { memory, transfers, nTransfers, readableTransfers }: Arrays): Errno {
   for (let i = 0; i < nTransfers; i++) {
-    if (i >= readable) return Errno.EFAULT;
-    if (!is64(memory, i * ENTRY_SIZE + TransferEntry.flags, 0)) return Errno.EINVAL;
-    const error = transaction.carry(memory.u64(i * ENTRY_SIZE + TransferEntry.id));
+    if (i >= readableTransfers) return Errno.EFAULT;
+    const entry = transfers + i * ENTRY_SIZE;
+    if (!is64(memory, entry + TransferEntry.flags, 0)) return Errno.EINVAL;
+    const error = transaction.carry(memory.u64(entry + TransferEntry.id));
     if (error !== Errno.OK) return error;
   }
   return Errno.OK;
 }
 
-/** Adds the destinations, for at most `max` objects in all, and sets what is said of each to 0 up to the first that fails. */
-function addressAll(transaction: Multicast, max: number, argument: Bytes, caller: Caller): Errno {
-  const count = argument.u64(Send.n_destinations);
-  if (count * transaction.objects > max) return Errno.EDQUOT;
-  const length = count * ID_SIZE;
-  const memory = caller.scratch(length);
-  const readable = Math.floor(caller.read(0, [{ address: argument.u64(Send.ptr_destinations), length }]) / ID_SIZE);
+/** Adds the destinations, and sets what is said of each to 0 up to the first that fails. */
+function addressAll(transaction: Multicast, arrays: Arrays, ptrErrors: number, caller: Caller): Errno {
+  const { memory, destinations, nDestinations, readableDestinations } = arrays;
   let error: Errno = Errno.OK;
   let done = 0;
-  for (; done < count; done++) {
-    error = done < readable ? transaction.address(memory.u64(done * ID_SIZE)) : Errno.EFAULT;
+  for (; done < nDestinations; done++) {
+    error = done < readableDestinations ? transaction.address(memory.u64(destinations + done * ID_SIZE)) : Errno.EFAULT;
     if (error !== Errno.OK) break;
   }
-  const writeError = writeErrors(argument.u64(Send.ptr_errors), done, caller);
+  const writeError = writeErrors(ptrErrors, done, caller);
   return writeError === Errno.OK ? error : writeError;
 }
 
 /** NULL is taken for: do not tell me. */
 function writeErrors(address: number, count: number, caller: Caller): Errno {
   if (address === 0) return Errno.OK;
-  const length = count * INT_SIZE;
-  caller.scratch(length).zero(0, length);
-  return caller.write(address, length);
+  const size = count * INT_SIZE;
+  return caller.write(address, new Bytes(new ArrayBuffer(size)), size);
 }

@@ -13,13 +13,16 @@ export interface UserMessage {
   readonly ptrVecs: number;
 }
 
+/** It is read to the start of the scratch memory, up to here; what else a command reads is behind. */
+export const MESSAGE_END = 64;
+
 /** Reads the one at `address`. EINVAL if it has flags or not the type that it must have. */
 export function readMessage(
   caller: Caller,
   address: number,
   hasItsType: (memory: Bytes) => boolean,
 ): UserMessage | Errno {
-  const memory = caller.scratch(MessageStruct.sizeof);
+  const memory = caller.scratch(MESSAGE_END);
   if (caller.read(0, [{ address, length: MessageStruct.sizeof }]) !== MessageStruct.sizeof) return Errno.EFAULT;
   if (!is64(memory, MessageStruct.flags, 0) || !hasItsType(memory)) return Errno.EINVAL;
   return {

@@ -40,8 +40,8 @@ export class Multicast {
     return Errno.OK;
   }
 
-  /** How many objects each delivery is: the message and what it carries. */
-  get objects(): number {
+  /** What each delivery counts for: the message and what it carries. */
+  private get objects(): number {
     return 1 + this.carried.length;
   }
 

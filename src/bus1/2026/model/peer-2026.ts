@@ -50,16 +50,14 @@ export class Peer {
 
   // ---- ids
 
-  /** An id that was never given on this peer and never will be again. */
-  takeId(): number {
-    const id = this.upcomingId;
-    this.upcomingId += ID_STEP;
-    return id;
-  }
-
-  /** The id that takeId() gives after `count` others. */
+  /** The id that comes after `count` others, none of which was ever given on this peer. */
   idAfter(count: number): number {
     return this.upcomingId + count * ID_STEP;
+  }
+
+  /** So many ids are given, for ever. */
+  takeIds(count: number): void {
+    this.upcomingId += count * ID_STEP;
   }
 
   has(id: number): boolean {
@@ -103,10 +101,11 @@ export class Peer {
     }
     this.unqueue(cargo);
     this.quotas.objects.charge(cargo.handles.length);
-    for (const handle of cargo.handles) {
-      handle.id = this.takeId();
+    for (const [i, handle] of cargo.handles.entries()) {
+      handle.id = this.idAfter(i);
       this.add(handle);
     }
+    this.takeIds(cargo.handles.length);
   }
 
   /** Charges what a message takes while it is queued here, or returns it if negative. */

@@ -43,7 +43,8 @@ function mustCreate(from: Peer, to?: Peer): { node: number; handle: number } {
 /** The id of a new handle, or a negative errno. */
 function copy(from: Peer, id: number, to: Peer): number {
   const transaction = new TransferTransaction(from, to);
-  const handle = transaction.copy(id);
+  const node = transaction.find(id);
+  const handle = typeof node === 'number' ? node : transaction.give(node);
   if (typeof handle === 'number') {
     transaction.abort();
     return -handle;
@@ -293,11 +294,23 @@ describe('Bus of 2026', () => {
     const node = transaction.create();
     if (typeof node === 'number') throw new Error('no node');
     transaction.give(node);
-    expect(transaction.copy(node.id)).toBe(Errno.EBADRQC);
+    expect(transaction.find(node.id)).toBe(Errno.EBADRQC);
     transaction.abort();
     expect([a.quotas.used().objects, b.quotas.used().objects, a.account.quotas.used().objects]).toEqual([0, 0, 0]);
     expect([a.has(1), b.has(1)]).toEqual([false, false]);
     expect(create(a, b)).toEqual({ node: 3, handle: 3 });
+  });
+
+  test('a transaction that is withdrawn has not even taken ids', () => {
+    const bus = new Bus(PLENTY);
+    const a = addPeer(bus);
+    const transaction = new TransferTransaction(a, a);
+    const node = transaction.create();
+    expect(node).toMatchObject({ id: 1 });
+    expect(transaction.give(node as Node)).toMatchObject({ id: 3 });
+    transaction.withdraw();
+    expect(a.quotas.used().objects).toBe(0);
+    expect(create(a)).toEqual({ node: 1, handle: 3 });
   });
 
   test('each RELEASE tells of nodes before it tells of handles', () => {
