@@ -38,6 +38,7 @@ export const Errno = {
   ERANGE: 34,
   ENOSYS: 38,
   EXFULL: 54,
+  EBADRQC: 56,
   EREMOTE: 66,
   ENOTUNIQ: 76,
   EMSGSIZE: 90,

@@ -1,6 +1,6 @@
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
-import type { CallChannel, CallerSlot, HeldFiles, MemoryRange, OpenFile } from '../device.js';
+import type { CallChannel, CallerSlot, HeldFiles, MemoryPart, MemoryRange, OpenFile } from '../device.js';
 import { close } from '../linux/file.js';
 import { copyDescriptor } from '../linux/pidfd.js';
 import type { ClientMemory } from './client-memory.js';
@@ -41,7 +41,9 @@ export class BlockedCaller implements CallerSlot {
   }
 
   end(): void {
-    if (this.acquired !== undefined) this.hands.release(this.acquired);
+    if (this.acquired === undefined) return;
+    this.acquired.reset();
+    this.hands.release(this.acquired);
     this.acquired = undefined;
   }
 
@@ -76,10 +78,7 @@ export class BlockedCaller implements CallerSlot {
   // ---- its memory
 
   private get memory(): ClientMemory {
-    if (this.acquired === undefined) {
-      this.acquired = this.hands.acquire(this.uid);
-      this.acquired.reset();
-    }
+    this.acquired ??= this.hands.acquire(this.uid);
     return this.acquired;
   }
 
@@ -97,6 +96,14 @@ export class BlockedCaller implements CallerSlot {
 
   gather(total: number, count: number, targets: readonly number[]): Errno {
     return this.memory.gather(this.tid, total, count, targets);
+  }
+
+  fetch(total: number, count: number, vecs: number): Uint8Array | Errno {
+    return this.memory.fetch(this.tid, total, count, vecs);
+  }
+
+  scatter(payload: Uint8Array, count: number, vecs: number, parts: readonly MemoryPart[]): Errno {
+    return this.memory.scatter(this.tid, payload, count, vecs, parts);
   }
 
   // ---- its descriptors

@@ -1,6 +1,7 @@
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
-import type { MemoryRange } from '../device.js';
+import type { MemoryPart, MemoryRange } from '../device.js';
+import { addressOf } from '../linux/libc.js';
 import { processVmReadv, processVmWritev } from '../linux/memory.js';
 import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
 import { Syscall } from '../linux/system-call-thread.js';
@@ -12,6 +13,7 @@ const IOV_MAX = 1024;
 const MAX_COPY = 0x7fff_f000;
 const MAX_RANGES = 4;
 const OWN_PID = process.pid;
+const NOTHING = new Uint8Array(0);
 /** Payloads up to this size come along with the arrays that name them, by way of memory of ours; larger ones go straight to pools. */
 const STAGED = 64 * 1024;
 
@@ -31,31 +33,34 @@ export class ClientMemory {
   private targets = new NativeBuffer(IOVEC_SIZE * 64);
   private readonly sources = new NativeBuffer(IOVEC_SIZE * IOV_MAX);
   /** What the last call's operations gave, for when it runs again. */
-  private readBytes: number | undefined;
   private staged: number | undefined;
   private mayGoStraight = true;
+  private fetched: Uint8Array | undefined;
+  /** What was written last: with parts, which are in `outgoing`, of so many bytes. */
+  private scattered: Uint8Array | undefined;
+  private partsSize = 0;
 
   constructor(hand: Hand | undefined) {
     this.hand = hand;
     this.staging = new NativeBuffer(hand === undefined ? 0 : STAGED);
   }
 
-  /** Another call begins. */
+  /** The call is over. */
   reset(): void {
-    this.readBytes = undefined;
     this.staged = undefined;
     this.mayGoStraight = true;
-    this.hand?.forget();
+    this.fetched = undefined;
+    this.scattered = undefined;
+    this.hand?.forgetAll();
   }
 
   scratch(size: number): Bytes {
-    if (size > this.scratchBuffer.size) this.scratchBuffer = new NativeBuffer(2 ** Math.ceil(Math.log2(size)));
+    while (size > this.scratchBuffer.size) this.scratchBuffer = this.scratchBuffer.grown();
     return this.scratchBuffer;
   }
 
   /** See Caller.read(); at most four ranges. */
   read(tid: number, offset: number, ranges: readonly MemoryRange[], nVecs: number): number {
-    if (this.readBytes !== undefined && ranges.length > 1) return this.readBytes;
     let size = 0;
     let count = 0;
     for (const { address, length } of ranges) {
@@ -73,35 +78,79 @@ export class ClientMemory {
       if (comesAlong) {
         const staging = local.address + IOVEC_SIZE;
         local.setIovec(IOVEC_SIZE, this.staging.address, STAGED);
-        hand.thread.prepare(1, Syscall.PROCESS_VM_READV, tid, staging, 1, scratchBuffer.address, nVecs);
+        hand.thread.prepare(1, Syscall.PROCESS_VM_READV, tid, staging, 1, scratchBuffer.address + offset, nVecs);
       }
       hand.run(comesAlong ? 2 : 1, step);
     }
-    const bytes = Math.max(0, hand.thread.result(0));
-    if (comesAlong) {
-      this.readBytes = bytes;
-      this.staged = Math.max(0, hand.thread.result(1));
-    }
-    return bytes;
+    if (comesAlong) this.staged ??= Math.max(0, hand.result(step, 1));
+    return Math.max(0, hand.result(step, 0));
   }
 
   /** See Caller.write(). */
   write(tid: number, address: number, source: Bytes, length: number): Errno {
-    if (length > this.outgoing.size) this.outgoing = new NativeBuffer(length);
-    const bytes = source.u8.subarray(0, length);
-    const isSame = Buffer.compare(this.outgoing.u8.subarray(0, length), bytes) === 0;
-    if (!isSame) this.hand?.forget(); // what was being written is not what is to be written by now
-    this.outgoing.u8.set(bytes);
-    return this.writeFrom(tid, this.outgoing.address, address, length);
+    return this.scatter(tid, NOTHING, 0, 0, [{ address, bytes: source.u8.subarray(0, length) }]);
   }
 
-  /** Copies `length` bytes at `source`, in this process, to `address` in the thread's memory. EFAULT, with part of it perhaps written. */
-  writeFrom(tid: number, source: number, address: number, length: number): Errno {
-    if (length === 0) return Errno.OK;
-    this.local.setIovec(0, source, length);
-    this.remote.setIovec(0, address, length);
-    const written = this.copy('write', tid, this.local.address, 1, this.remote.address, 1);
-    return written === length ? Errno.OK : Errno.EFAULT;
+  /** See Caller.scatter(). */
+  scatter(tid: number, payload: Uint8Array, count: number, vecs: number, parts: readonly MemoryPart[]): Errno {
+    this.pack(payload, parts);
+    const { hand, local, remote, partsSize } = this;
+    const calls: (readonly [local: number, remote: number, nRemote: number, size: number])[] = [];
+    if (payload.length > 0) {
+      local.setIovec(0, addressOf(payload), payload.length);
+      calls.push([local.address, this.scratchBuffer.address + vecs, count, payload.length]);
+    }
+    if (partsSize > 0) {
+      local.setIovec(IOVEC_SIZE, this.outgoing.address, partsSize);
+      calls.push([local.address + IOVEC_SIZE, remote.address, parts.length, partsSize]);
+    }
+    if (hand !== undefined && calls.length > 0 && !hand.hasDone('scatter')) {
+      for (const [i, [from, to, nTo]] of calls.entries()) {
+        hand.thread.prepare(i, Syscall.PROCESS_VM_WRITEV, tid, from, 1, to, nTo);
+      }
+      hand.run(calls.length, 'scatter');
+    }
+    for (const [i, [from, to, nTo, size]] of calls.entries()) {
+      const written = hand?.result('scatter', i as 0 | 1) ?? processVmWritev(tid, from, 1, to, nTo, 0);
+      if (written !== size) return Errno.EFAULT;
+    }
+    return Errno.OK;
+  }
+
+  /** Puts parts one after the other. What was written when the call was suspended counts only if it is to be written still. */
+  private pack(payload: Uint8Array, parts: readonly MemoryPart[]): void {
+    const { hand, remote } = this;
+    let size = 0;
+    for (const { bytes } of parts) size += bytes.length;
+    let isSame = hand?.hasDone('scatter') === true && payload === this.scattered && size === this.partsSize;
+    if (size > this.outgoing.size) this.outgoing = new NativeBuffer(size);
+    let end = 0;
+    for (const [i, { address, bytes }] of parts.entries()) {
+      isSame &&= Buffer.compare(this.outgoing.u8.subarray(end, end + bytes.length), bytes) === 0;
+      this.outgoing.u8.set(bytes, end);
+      remote.setIovec(i * IOVEC_SIZE, address, bytes.length);
+      end += bytes.length;
+    }
+    if (!isSame) hand?.forget('scatter');
+    this.scattered = payload;
+    this.partsSize = size;
+  }
+
+  /** See Caller.fetch(). */
+  fetch(tid: number, total: number, count: number, vecs: number): Uint8Array | Errno {
+    if (total === 0) return NOTHING;
+    if (this.staged !== undefined && total <= STAGED) {
+      return this.staged >= total ? this.staging.u8.slice(0, total) : Errno.EFAULT;
+    }
+    if (this.fetched?.length !== total) {
+      this.fetched = allocate(total);
+      this.hand?.forget('fetch');
+    }
+    if (this.fetched === undefined) return Errno.ENOMEM;
+    const { local, scratchBuffer, fetched } = this;
+    local.setIovec(0, addressOf(fetched), total);
+    const copied = this.copy('fetch', tid, local.address, 1, scratchBuffer.address + vecs, count);
+    return copied === total ? fetched : Errno.EFAULT;
   }
 
   /** See Caller.gather(). */
@@ -117,7 +166,6 @@ export class ClientMemory {
     }
     // A run after one that was suspended here has other slices to fill, and might be suspended again and again.
     this.mayGoStraight = false;
-    this.hand?.forget();
     return this.copyStraight(tid, total, count, nTargets);
   }
 
@@ -168,7 +216,7 @@ export class ClientMemory {
   }
 
   private copy(
-    step: 'write' | 'stage' | 'straight',
+    step: 'stage' | 'straight' | 'fetch',
     tid: number,
     local: number,
     nLocal: number,
@@ -176,14 +224,20 @@ export class ClientMemory {
     nRemote: number,
   ): number {
     const { hand } = this;
-    if (hand === undefined) {
-      return (step === 'write' ? processVmWritev : processVmReadv)(tid, local, nLocal, remote, nRemote, 0);
-    }
-    if (!hand.hasDone(step)) {
-      const number = step === 'write' ? Syscall.PROCESS_VM_WRITEV : Syscall.PROCESS_VM_READV;
-      hand.thread.prepare(0, number, tid, local, nLocal, remote, nRemote);
+    if (hand === undefined) return processVmReadv(tid, local, nLocal, remote, nRemote, 0);
+    // what goes straight goes somewhere else each time
+    if (step === 'straight' || !hand.hasDone(step)) {
+      hand.thread.prepare(0, Syscall.PROCESS_VM_READV, tid, local, nLocal, remote, nRemote);
       hand.run(1, step);
     }
-    return hand.thread.result(0);
+    return hand.result(step, 0);
+  }
+}
+
+function allocate(size: number): Uint8Array | undefined {
+  try {
+    return new Uint8Array(size);
+  } catch {
+    return undefined; // a RangeError: the system has no memory
   }
 }

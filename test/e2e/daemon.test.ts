@@ -288,6 +288,7 @@ describe('status', () => {
         pid: client.pid,
         command: 'holder',
         uid: 0,
+        abi: '2016',
         connected: true,
         nodes: 1,
         handles: 1,
@@ -297,7 +298,7 @@ describe('status', () => {
       },
     ]);
     const text = (await bus1fs('status', daemon.directory)).stdout;
-    expect(text).toMatch(new RegExp(`${client.pid} +holder +0 +connected +1 +1 +1 +1 +8`));
+    expect(text).toMatch(new RegExp(`${client.pid} +holder +0 +2016 +connected +1 +1 +1 +1 +8`));
     client.kill();
     await client.exited;
     expect((await status(daemon.directory)).bus1.peers).toEqual([]);

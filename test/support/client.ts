@@ -17,7 +17,16 @@ import {
 import { Bus1Device } from '../../src/bus1/bus1-device.js';
 import type { Bus1File } from '../../src/bus1/bus1-file.js';
 import type { HandleId } from '../../src/bus1/model/handle-id.js';
-import type { Caller, Credentials, HeldFiles, Identity, MemoryRange, OpenFile, Viewpoint } from '../../src/device.js';
+import type {
+  Caller,
+  Credentials,
+  HeldFiles,
+  Identity,
+  MemoryPart,
+  MemoryRange,
+  OpenFile,
+  Viewpoint,
+} from '../../src/device.js';
 
 /** An address at which no client has memory. */
 export const BAD_ADDRESS = 0x1000;
@@ -193,8 +202,11 @@ export class Client implements Caller {
   }
 
   scratch(size: number): Bytes {
-    if (size > this.scratchBytes.size) this.scratchBytes = new Bytes(new ArrayBuffer(size));
-    return this.scratchBytes;
+    if (size <= this.scratchBytes.size) return this.scratchBytes;
+    const larger = new Bytes(new ArrayBuffer(size));
+    larger.u8.set(this.scratchBytes.u8);
+    this.scratchBytes = larger;
+    return larger;
   }
 
   read(offset: number, ranges: readonly MemoryRange[]): number {
@@ -230,6 +242,36 @@ export class Client implements Caller {
       pools.get(base)?.bytes.u8.set(payload, target - base);
     }
     return Errno.OK;
+  }
+
+  fetch(total: number, count: number, vecs: number): Uint8Array | Errno {
+    const payload = new Uint8Array(total);
+    let end = 0;
+    for (let i = 0; i < count && end < total; i++) {
+      const length = Math.min(total - end, this.scratchBytes.u64(vecs + i * IOVEC_SIZE + 8));
+      const bytes = this.at(this.scratchBytes.u64(vecs + i * IOVEC_SIZE), length);
+      payload.set(bytes, end);
+      if (bytes.length < length) return Errno.EFAULT;
+      end += length;
+    }
+    return payload;
+  }
+
+  scatter(payload: Uint8Array, count: number, vecs: number, parts: readonly MemoryPart[]): Errno {
+    let end = 0;
+    for (let i = 0; i < count && end < payload.length; i++) {
+      const length = Math.min(payload.length - end, this.scratchBytes.u64(vecs + i * IOVEC_SIZE + 8));
+      const bytes = this.at(this.scratchBytes.u64(vecs + i * IOVEC_SIZE), length);
+      bytes.set(payload.subarray(end, end + bytes.length));
+      if (bytes.length < length) return Errno.EFAULT;
+      end += length;
+    }
+    for (const { address, bytes } of parts) {
+      const target = this.at(address, bytes.length);
+      target.set(bytes.subarray(0, target.length));
+      if (target.length < bytes.length) return Errno.EFAULT;
+    }
+    return end === payload.length ? Errno.OK : Errno.EFAULT;
   }
 
   // ---- who it is
