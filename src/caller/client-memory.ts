@@ -39,6 +39,7 @@ export class ClientMemory {
   /** What was written last: with parts, which are in `outgoing`, of so many bytes. */
   private scattered: Uint8Array | undefined;
   private partsSize = 0;
+  private partAddresses: readonly number[] = [];
 
   constructor(hand: Hand | undefined) {
     this.hand = hand;
@@ -122,7 +123,12 @@ export class ClientMemory {
     const { hand, remote } = this;
     let size = 0;
     for (const { bytes } of parts) size += bytes.length;
-    let isSame = hand?.hasDone('scatter') === true && payload === this.scattered && size === this.partsSize;
+    const addresses = parts.map(({ address }) => address);
+    let isSame =
+      hand?.hasDone('scatter') === true &&
+      payload === this.scattered &&
+      size === this.partsSize &&
+      addresses.every((address, i) => address === this.partAddresses[i]);
     if (size > this.outgoing.size) this.outgoing = new NativeBuffer(size);
     let end = 0;
     for (const [i, { address, bytes }] of parts.entries()) {
@@ -134,6 +140,7 @@ export class ClientMemory {
     if (!isSame) hand?.forget('scatter');
     this.scattered = payload;
     this.partsSize = size;
+    this.partAddresses = addresses;
   }
 
   /** See Caller.fetch(). */

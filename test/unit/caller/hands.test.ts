@@ -55,7 +55,7 @@ function thrownBy(run: () => unknown): unknown {
 function collect(): void {
   const epoll = new Epoll();
   epoll.add(doneFd, 1);
-  expect(epoll.wait(10_000)).toEqual([1]);
+  while (epoll.wait(10_000).length === 0); // a tick interrupts it
   epoll.close();
   hands.collect();
 }
