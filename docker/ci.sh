@@ -9,7 +9,10 @@
 #   COMPILER_IMAGE  gcc           (gcc:14)
 #   RUNTIME_IMAGE   a C library   (the same)
 set -eu
-[ $# -ge 1 ] && [ -f "$1" ] || { echo "usage: $0 SOURCE.c [ARGUMENT...]" >&2; exit 2; }
+if [ ! -f "${1-}" ]; then
+  echo "usage: $0 SOURCE.c [ARGUMENT...]" >&2
+  exit 2
+fi
 source=$(realpath "$1")
 shift
 daemon_image=${BUS1FS_IMAGE:-bus1fs}
@@ -20,7 +23,7 @@ work=$(mktemp -d)
 # bus1 too, since the daemon may not write to the directory of another user
 mkdir "$work/bus" "$work/bus/bus1" "$work/build"
 daemon=$(docker create --pid host --network none --device /dev/fuse --security-opt apparmor=unconfined \
-  --cap-drop ALL --cap-add SYS_ADMIN --cap-add SYS_PTRACE --cap-add DAC_READ_SEARCH \
+  --cap-drop ALL --cap-add SYS_ADMIN --cap-add SYS_PTRACE --cap-add DAC_OVERRIDE \
   --volume "$work/bus:/run/bus:rshared" "$daemon_image" mount /run/bus/bus1 --no-link)
 clean_up() {
   status=$?

@@ -30,7 +30,11 @@
 #include <unistd.h>
 #include <linux/bus1.h>
 
-enum { POOL_SIZE = 1 << 20, CALLS = 3, TIMEOUT_MS = 10000 };
+enum {
+	POOL_SIZE = 1 << 20,
+	CALLS = 3,
+	TIMEOUT_MS = 10000,
+};
 #define SERVICE_NODE 0x10
 
 struct peer {
@@ -66,9 +70,12 @@ static int send_message(int peer, __u64 destination, const void *payload, size_t
 {
 	struct iovec vec = { (void *)payload, size };
 	struct bus1_cmd_send send = {
-		.ptr_destinations = (uintptr_t)&destination, .n_destinations = 1,
-		.ptr_vecs = (uintptr_t)&vec, .n_vecs = 1,
-		.ptr_handles = (uintptr_t)handle, .n_handles = handle ? 1 : 0,
+		.ptr_destinations = (uintptr_t)&destination,
+		.n_destinations = 1,
+		.ptr_vecs = (uintptr_t)&vec,
+		.n_vecs = 1,
+		.ptr_handles = (uintptr_t)handle,
+		.n_handles = handle ? 1 : 0,
 	};
 
 	return ioctl(peer, BUS1_CMD_SEND, &send);
@@ -152,7 +159,9 @@ static void finish(const struct peer *client, const struct request *request, con
 {
 	__u64 node = (uintptr_t)request;
 	struct bus1_cmd_nodes_destroy destroy = {
-		.flags = BUS1_NODES_DESTROY_FLAG_RELEASE_HANDLES, .ptr_nodes = (uintptr_t)&node, .n_nodes = 1,
+		.flags = BUS1_NODES_DESTROY_FLAG_RELEASE_HANDLES,
+		.ptr_nodes = (uintptr_t)&node,
+		.n_nodes = 1,
 	};
 
 	printf("%d / %d: %s\n", request->dividend, request->divisor, result);

@@ -57,8 +57,10 @@ int main(int argc, char **argv)
 	char text[] = "hello, ", name[] = "bus1";
 	struct iovec pieces[] = { { text, strlen(text) }, { name, strlen(name) } };
 	struct bus1_cmd_send send = {
-		.ptr_destinations = (uintptr_t)&handle, .n_destinations = 1,
-		.ptr_vecs = (uintptr_t)pieces, .n_vecs = 2,
+		.ptr_destinations = (uintptr_t)&handle,
+		.n_destinations = 1,
+		.ptr_vecs = (uintptr_t)pieces,
+		.n_vecs = 2,
 	};
 	check(ioctl(sender, BUS1_CMD_SEND, &send), "SEND");
 

@@ -71,7 +71,10 @@ static void invite(int service, int listener, const char *device)
 	struct iovec vec = { &handle, sizeof handle };
 	union control control = { .head = { .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
 	struct msghdr message = {
-		.msg_iov = &vec, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control,
+		.msg_iov = &vec,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof control,
 	};
 
 	control.head.cmsg_len = CMSG_LEN(sizeof letter);
@@ -130,7 +133,10 @@ static int receive_letter(int connection, __u64 *handle)
 	struct iovec vec = { handle, sizeof *handle };
 	union control control = { 0 };
 	struct msghdr message = {
-		.msg_iov = &vec, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control,
+		.msg_iov = &vec,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof control,
 	};
 	ssize_t size = recvmsg(connection, &message, MSG_CMSG_CLOEXEC);
 	const struct cmsghdr *head = CMSG_FIRSTHDR(&message);
@@ -158,7 +164,10 @@ static void visit(const struct sockaddr_un *address, const char *device)
 
 	struct iovec vec = { "hello from a visitor", 20 };
 	struct bus1_cmd_send send = {
-		.ptr_destinations = (uintptr_t)&handle, .n_destinations = 1, .ptr_vecs = (uintptr_t)&vec, .n_vecs = 1,
+		.ptr_destinations = (uintptr_t)&handle,
+		.n_destinations = 1,
+		.ptr_vecs = (uintptr_t)&vec,
+		.n_vecs = 1,
 	};
 	check(ioctl(visitor, BUS1_CMD_SEND, &send), "SEND");
 	puts("sent");

@@ -145,12 +145,6 @@ export interface Piece {
   readonly length: number;
 }
 
-/** Bytes for an address in a caller's memory. */
-export interface Patch {
-  readonly address: number;
-  readonly bytes: Uint8Array;
-}
-
 /** Where nothing of a payload goes: so many bytes, after the first `at` ones of it. */
 export interface Gap {
   readonly at: number;
@@ -168,6 +162,12 @@ export interface WantedMemfd {
 export interface MemoryRange {
   readonly address: number;
   readonly length: number;
+}
+
+/** What is to be in a piece of the caller's memory. */
+export interface MemoryPart {
+  readonly address: number;
+  readonly bytes: Uint8Array;
 }
 
 /**
@@ -205,26 +205,37 @@ export interface Caller {
    * Memory. Each of these may throw a Suspension, or a CallRefused where a user has too many calls suspended.
    */
 
-  /** Scratch memory of at least `size` bytes, which read() fills. It holds until the call is answered. */
+  /**
+   * Scratch memory of at least `size` bytes, which read() fills. It holds until the call is answered, also when that is suspended:
+   * what was read then is not read again, so a command that reads more than once reads to different places and leaves them as they are.
+   */
   scratch(size: number): Bytes;
   /**
    * Copies ranges of its memory, one after the other, to the scratch memory from byte `offset` on. Returns how many bytes
    * there were before the first unreadable one. With `nVecs` the first range is an array of so many `struct iovec`, and what
-   * they lead to may be fetched along, for gather().
+   * they lead to may be fetched along, for gather() or fetch().
    */
   read(offset: number, ranges: readonly MemoryRange[], nVecs?: number): number;
   /** Copies the first `length` bytes of `source` to its memory. EFAULT, with part of it perhaps written. */
   write(address: number, source: Bytes, length: number): Errno;
   /** A copy of `length` bytes of its memory. When the command runs again it is the same one. */
-  fetch(address: number, length: number): Piece;
-  /** Copies bytes to its memory. EFAULT, with part of it perhaps written. */
-  store(patches: readonly Patch[]): Errno;
+  copyOf(address: number, length: number): Piece;
   /**
    * Copies `total` bytes to each of the addresses in this process, gathering them from ranges of its memory: the `count`
    * entries of the `struct iovec` array at the start of the scratch memory. EFAULT if they are not all readable. At each address
    * they have the same gaps, in their order.
    */
   gather(total: number, count: number, targets: readonly number[], gaps?: readonly Gap[]): Errno;
+  /**
+   * Copies `total` bytes to new memory of ours, gathering them from ranges of its memory: the `count` entries of the `struct iovec`
+   * array at byte `vecs` of the scratch memory. EFAULT if they are not all readable; ENOMEM.
+   */
+  fetch(total: number, count: number, vecs: number): Uint8Array | Errno;
+  /**
+   * The way back: fills ranges of its memory with `payload`, one after the other, and writes each of at most eight parts to its
+   * place. EFAULT if that is not all possible, with part of it perhaps written.
+   */
+  scatter(payload: Uint8Array, count: number, vecs: number, parts: readonly MemoryPart[]): Errno;
 
   /** The open file of ours behind one of its descriptors: EBADF if that is not open, or open with O_PATH; EOPNOTSUPP if it is something else. */
   openFile(fd: number): OpenFile | Errno;

@@ -18,10 +18,10 @@
 #define BUS1_IOCTL_MAGIC 0x96
 
 /* No handle: what a carried handle reads as when its node was destroyed before the message was sent. */
-#define BUS1_HANDLE_INVALID ((__u64)-1)
+#define BUS1_HANDLE_INVALID (~(__u64)0)
 
 /* No slice: the offset of a notification. */
-#define BUS1_OFFSET_INVALID ((__u64)-1)
+#define BUS1_OFFSET_INVALID (~(__u64)0)
 
 /* Bits of a handle id: assigned by the bus, and: refers to a node of another peer. Own nodes have ids without both. */
 #define BUS1_HANDLE_FLAG_MANAGED (1ULL << 0)

@@ -45,6 +45,7 @@ export const Errno = {
   ENAMETOOLONG: 36,
   ENOSYS: 38,
   EXFULL: 54,
+  EBADRQC: 56,
   EBADSLT: 57,
   EREMOTE: 66,
   ECOMM: 70,

@@ -4,6 +4,9 @@ import { type MappedMemory, Pool } from '../bus/pool.js';
 import type { Limits } from '../bus/quota.js';
 import { QuotaLog } from '../bus/quota-log.js';
 import type { Attributes, Caller, DeviceNode, OpenFile } from '../device.js';
+import { COMMANDS as COMMANDS_2026 } from './2026/commands-2026.js';
+import { LIMITS as LIMITS_2026 } from './2026/model/account.js';
+import { Bus as Bus2026 } from './2026/model/bus-2026.js';
 import { POOL_SIZE } from './bus1-abi.js';
 import { Bus1File, type FileContext, type Opener, SharedPool } from './bus1-file.js';
 import type { BusStatus, Counters } from './bus1-status.js';
@@ -51,6 +54,8 @@ export class Bus1Device implements DeviceNode {
     this.context = {
       bus,
       commands: COMMANDS,
+      bus2026: new Bus2026(LIMITS_2026),
+      commands2026: COMMANDS_2026,
       counters: this.counters,
       onRelease: (file) => {
         this.note(file, 'a peer was closed');
@@ -73,7 +78,7 @@ export class Bus1Device implements DeviceNode {
       viewpoint.release();
       return pool;
     }
-    const opener: Opener = { credentials: identity.credentials, command: caller.command(), viewpoint };
+    const opener: Opener = { identity, command: caller.command(), viewpoint };
     const file = new Bus1File(this.context, pool, opener);
     this.files.set(file.peer, file);
     this.counters.opened++;
@@ -102,7 +107,7 @@ export class Bus1Device implements DeviceNode {
     const files = [...siblings].filter((file) => file instanceof Bus1File);
     const pool = files[0]?.pool;
     if (pool === undefined) return Errno.EBUSY;
-    if (pool.owner === 0 && files.every((file) => !file.isUsed)) pool.owner = uid;
+    if (pool.owner === 0 && files.every((file) => !file.speaks2016)) pool.owner = uid;
     if (pool.owner === uid) {
       pool.retain();
       return pool;

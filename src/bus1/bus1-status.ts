@@ -1,4 +1,7 @@
 import type { Limits } from '../bus/quota.js';
+import type { Limits as Limits2026 } from './2026/model/account.js';
+import { Node } from './2026/model/node-2026.js';
+import type { Peer as Peer2026 } from './2026/model/peer-2026.js';
 import type { Opener } from './bus1-file.js';
 import type { Peer } from './model/peer.js';
 
@@ -9,6 +12,8 @@ export interface PeerStatus {
   readonly pid: number;
   readonly command: string;
   readonly uid: number;
+  /** The ABI of its commands; undefined before the first one. */
+  readonly abi: '2016' | '2026' | undefined;
   readonly connected: boolean;
   /** Nodes it owns, destroyed ones it still holds a handle to included. */
   readonly nodes: number;
@@ -17,6 +22,8 @@ export interface PeerStatus {
   readonly poolBytes: number;
   /** What it uses of its quota. */
   readonly used: Limits;
+  /** The same on the bus of 2026, if it is there. */
+  readonly used2026: Limits2026 | undefined;
 }
 
 /** Calls since the start. */
@@ -32,18 +39,33 @@ export interface BusStatus {
   readonly peers: readonly PeerStatus[];
 }
 
-export function peerStatus(peer: Peer, { credentials, command }: Opener): PeerStatus {
+export function peerStatus(peer: Peer, { identity, command }: Opener, abi: PeerStatus['abi']): PeerStatus {
   const handles = [...peer.visibleHandles()];
   return {
     id: peer.serial,
-    pid: credentials.pid,
+    pid: identity.credentials.pid,
     command,
     uid: peer.user.uid,
+    abi,
     connected: peer.isConnected,
     nodes: handles.filter((handle) => handle.isOwner).length,
     handles: handles.length,
     queued: peer.inbox.length,
     poolBytes: peer.slices.bytes,
     used: peer.quotas.used(),
+    used2026: undefined,
+  };
+}
+
+/** Of a file whose peer on the bus of 2016 does nothing. */
+export function peerStatus2026(idle: Peer, peer: Peer2026, opener: Opener): PeerStatus {
+  const entries = [...peer.entries()];
+  const nodes = entries.filter((entry) => entry instanceof Node).length;
+  return {
+    ...peerStatus(idle, opener, '2026'),
+    nodes,
+    handles: entries.length - nodes,
+    queued: peer.queued,
+    used2026: peer.quotas.used(),
   };
 }

@@ -29,7 +29,8 @@ function destinationOf(file: Bus1File, argument: Bytes, caller: Caller): Bus1Fil
   const destination = caller.openFile(argument.i32(HandleTransfer.dst_fd));
   if (typeof destination === 'number') return destination;
   if (!(destination instanceof Bus1File)) return Errno.EOPNOTSUPP;
-  return destination.isBarred ? Errno.EBUSY : destination;
+  if (destination.isBarred) return Errno.EBUSY;
+  return destination.speak2016() ? destination : Errno.EOPNOTSUPP;
 }
 
 /** NODES_DESTROY. */

@@ -24,12 +24,13 @@ export const receive =
     const { cargo } = message;
     if (cargo !== undefined && cargo.slice.end > argument.u64(Recv.max_offset)) return Errno.ERANGE;
     if (request.isPeek && !peer.inbox.canPeek(message)) return Errno.EDQUOT;
+    if (cargo !== undefined && !hasRoom(cargo, peer.slices.pool.memory)) return Errno.ENOMEM;
 
     if (!request.installsFds || cargo?.files === undefined) return deliver(file, codec, request, message, argument, []);
     return caller.installFiles(cargo.files, (numbers) => deliver(file, codec, request, message, argument, numbers));
   };
 
-/** Hands the message over. From here on only the system's memory can fail. */
+/** Hands the message over. From here on nothing can fail. */
 function deliver(
   { peer, viewpoint }: Bus1File,
   codec: RecvCodec,
@@ -51,6 +52,12 @@ function deliver(
 }
 
 let contents = new Bytes(new ArrayBuffer(4096));
+
+/** Whether the system has the pages for ids of handles and numbers of descriptors, which are written when the message is gone. */
+function hasRoom({ handles, files, slice, layout }: Cargo, memory: PoolMemory): boolean {
+  const size = handles.length * ID_SIZE + (files?.count ?? 0) * FD_SIZE;
+  return size === 0 || memory.write(slice.offset + layout.handles, new Uint8Array(size));
+}
 
 /** Writes the receiver's ids of the carried handles, and the numbers of its new descriptors, to the slice. */
 function exposeContents(message: Message, cargo: Cargo, fds: readonly number[], memory: PoolMemory): boolean {

@@ -3,18 +3,11 @@ import { Errno } from '../base/errno.js';
 import { type Caller, type HeldFiles, type Identity, type MemoryRange, Suspension } from '../device.js';
 import { BUS1_FD_MAX, BUS1_VEC_MAX, onlyFlags, readHandleId, Send, SendFlag } from './bus1-abi.js';
 import type { Bus1File } from './bus1-file.js';
+import { COMPAT_IOVEC_SIZE, IOVEC_SIZE, isNegative, MAX_PAYLOAD, USER_SPACE_END, widenVecs } from './iovec.js';
 import type { Peer } from './model/peer.js';
 import { SendTransaction } from './model/send.js';
 
 const INT_MAX = 0x7fff_ffff;
-/** The kernel's MAX_RW_COUNT: INT_MAX rounded down to a page. */
-const MAX_PAYLOAD = 0x7fff_f000;
-/** The end of user space on x86-64 and arm64 with 47- and 48-bit addresses: no range a client names may reach past it. */
-const USER_SPACE_END = 0x7fff_ffff_f000;
-/** Of the upper half of a 64-bit integer. */
-const SIGN_BIT = 0x8000_0000;
-const IOVEC_SIZE = 16;
-const COMPAT_IOVEC_SIZE = 8;
 const ID_SIZE = 8;
 const INT_SIZE = 4;
 
@@ -155,9 +148,9 @@ function writeErrors({ caller, ptrErrors }: SendCall, results: readonly Errno[])
 
 function fetchArrays({ caller, nVecs, nHandles, nFds, nDestinations }: SendCall, argument: Bytes): Arrays {
   const vecSize = nVecs * (caller.is32Bit ? COMPAT_IOVEC_SIZE : IOVEC_SIZE);
-  // Room for 64-bit vectors; a 32-bit caller's are read to the end of it and widened from there.
-  const vecsRead = nVecs * IOVEC_SIZE - vecSize;
-  const handles = nVecs * IOVEC_SIZE;
+  // A 32-bit caller's are read to behind where they are widened to, and stay as they are for a call that is suspended.
+  const vecsRead = caller.is32Bit ? nVecs * IOVEC_SIZE : 0;
+  const handles = vecsRead + vecSize;
   const destinations = handles + nHandles * ID_SIZE;
   const fds = destinations + nDestinations * ID_SIZE;
   const end = fds + nFds * INT_SIZE;
@@ -174,7 +167,7 @@ function fetchArrays({ caller, nVecs, nHandles, nFds, nDestinations }: SendCall,
   const readable = (offset: number, range: MemoryRange): number =>
     isComplete ? range.length : caller.read(offset, [range]);
   const hasVecs = readable(vecsRead, vecRange) === vecSize;
-  if (caller.is32Bit && hasVecs) widenVecs(memory, vecsRead, nVecs);
+  if (caller.is32Bit && hasVecs) widenVecs(memory, vecsRead, 0, nVecs);
   return {
     memory,
     handles,
@@ -187,23 +180,13 @@ function fetchArrays({ caller, nVecs, nHandles, nFds, nDestinations }: SendCall,
   };
 }
 
-/** Turns the `struct iovec`s of a 32-bit program, from byte `start` on, into 64-bit ones from byte 0 on. */
-function widenVecs(memory: Bytes, start: number, count: number): void {
-  for (let i = 0; i < count; i++) {
-    const base = memory.u32(start + i * COMPAT_IOVEC_SIZE);
-    const length = memory.u32(start + i * COMPAT_IOVEC_SIZE + 4);
-    memory.setU64(i * IOVEC_SIZE, base);
-    memory.setU64(i * IOVEC_SIZE + 8, length);
-  }
-}
-
 /** The sum of the vectors' lengths, or a negative errno. */
 function payloadSize(memory: Bytes, nVecs: number): number {
   let total = 0;
   for (let i = 0; i < nVecs; i++) {
     const base = memory.u64(i * IOVEC_SIZE);
     const length = memory.u64(i * IOVEC_SIZE + 8);
-    if (memory.high32(i * IOVEC_SIZE + 8) >= SIGN_BIT) return -Errno.EMSGSIZE;
+    if (isNegative(memory, i * IOVEC_SIZE)) return -Errno.EMSGSIZE;
     if (base + length > USER_SPACE_END) return -Errno.EFAULT;
     if (total + length > MAX_PAYLOAD) return -Errno.EMSGSIZE;
     total += length;

@@ -5,19 +5,20 @@ import type {
   CallerSlot,
   Gap,
   HeldFiles,
+  MemoryPart,
   MemoryRange,
   NestedId,
   OpenFile,
-  Patch,
   Piece,
   ThreadTrait,
   Waitable,
   WantedMemfd,
 } from '../device.js';
 import { close } from '../linux/file.js';
+import { NativeBuffer } from '../linux/native-buffer.js';
 import { copyDescriptor } from '../linux/pidfd.js';
 import type { ClientMemory } from './client-memory.js';
-import { closeElsewhere } from './closer.js';
+import type { Closer } from './closer.js';
 import { inspect, inspectDescriptor, isExhausted, isPath } from './descriptor.js';
 import type { Hands } from './hands.js';
 import { Identity, Viewpoint } from './identity.js';
@@ -25,6 +26,7 @@ import { install, installAsManyAsFit } from './install.js';
 import { findThread, Standing, traitOf } from './standing.js';
 import { TakenFiles, takeFiles } from './taken-files.js';
 import { takeWaitable } from './taken-waitable.js';
+import type { TaskMemory } from './task-memory.js';
 import { commandOf, namespaceOf, OUR_PID_NAMESPACE, securityContextOf, systemCallOf, threadOf } from './thread.js';
 
 /**
@@ -38,13 +40,15 @@ export class BlockedCaller implements CallerSlot {
   is32Bit = false;
   private readonly channel: CallChannel;
   private readonly hands: Hands;
+  private readonly closer: Closer;
   private acquired: ClientMemory | undefined;
-  /** While its thread is being traced it cannot be suspended. */
-  private isHeld = false;
+  /** While its thread is being traced, and cannot be suspended. */
+  private held: TaskMemory | undefined;
 
-  constructor(channel: CallChannel, hands: Hands) {
+  constructor(channel: CallChannel, hands: Hands, closer: Closer) {
     this.channel = channel;
     this.hands = hands;
+    this.closer = closer;
   }
 
   begin(uid: number, gid: number, tid: number, is32Bit: boolean): void {
@@ -56,7 +60,9 @@ export class BlockedCaller implements CallerSlot {
   }
 
   end(): void {
-    if (this.acquired !== undefined) this.hands.release(this.acquired);
+    if (this.acquired === undefined) return;
+    this.acquired.reset();
+    this.hands.release(this.acquired);
     this.acquired = undefined;
   }
 
@@ -107,11 +113,7 @@ export class BlockedCaller implements CallerSlot {
   // ---- its memory
 
   private get memory(): ClientMemory {
-    if (this.isHeld) return this.hands.direct;
-    if (this.acquired === undefined) {
-      this.acquired = this.hands.acquire(this.uid);
-      this.acquired.reset();
-    }
+    this.acquired ??= this.hands.acquire(this.uid);
     return this.acquired;
   }
 
@@ -127,16 +129,21 @@ export class BlockedCaller implements CallerSlot {
     return this.memory.write(this.tid, address, source, length);
   }
 
-  fetch(address: number, length: number): Piece {
-    return this.memory.fetch(this.tid, address, length);
-  }
-
-  store(patches: readonly Patch[]): Errno {
-    return this.memory.store(this.tid, patches);
+  copyOf(address: number, length: number): Piece {
+    return this.memory.copyOf(this.tid, address, length);
   }
 
   gather(total: number, count: number, targets: readonly number[], gaps?: readonly Gap[]): Errno {
     return this.memory.gather(this.tid, total, count, targets, gaps);
+  }
+
+  fetch(total: number, count: number, vecs: number): Uint8Array | Errno {
+    return this.memory.fetch(this.tid, total, count, vecs);
+  }
+
+  scatter(payload: Uint8Array, count: number, vecs: number, parts: readonly MemoryPart[]): Errno {
+    if (this.held !== undefined) return writeParts(this.held, parts);
+    return this.memory.scatter(this.tid, payload, count, vecs, parts);
   }
 
   // ---- its descriptors
@@ -159,7 +166,7 @@ export class BlockedCaller implements CallerSlot {
     const file = isOurs ? this.channel.identify(copy) : undefined;
     // ours is closed at once, so that a close by the client right after the call is the last one
     if (isOurs) close(copy);
-    else closeElsewhere(copy);
+    else this.closer.close(this.uid, [copy]);
     return isOurs ? (file ?? Errno.ENOMEM) : Errno.EBADF;
   }
 
@@ -171,11 +178,11 @@ export class BlockedCaller implements CallerSlot {
   }
 
   takeWaitable(number: number): Waitable | Errno {
-    return takeWaitable(this.tid, number);
+    return takeWaitable(this, number, this.closer);
   }
 
   takeFiles(wanted: readonly (number | WantedMemfd)[]): TakenFiles | Errno {
-    return takeFiles(this.tid, wanted, (...inode) => this.channel.filesOf(...inode) !== undefined);
+    return takeFiles(this, wanted, this.closer, (...inode) => this.channel.filesOf(...inode) !== undefined);
   }
 
   installFiles(files: HeldFiles, complete: (numbers: readonly number[]) => Errno): Errno {
@@ -184,18 +191,14 @@ export class BlockedCaller implements CallerSlot {
     return install(
       this.tid,
       files.descriptors,
+      (fd) => this.closer.close(this.uid, [fd]),
       () => channel.answer(),
-      (numbers) => {
+      (numbers, memory) => {
         const error = complete(numbers);
         channel.flush();
         if (error !== Errno.OK) return error;
-        // directly: a thread that is being traced cannot be suspended here
-        return this.hands.direct.writeFrom(
-          this.tid,
-          channel.argumentAddress,
-          channel.argumentTarget,
-          channel.argumentSize,
-        );
+        const { argumentAddress, argumentTarget, argumentSize } = channel;
+        return memory.writeFrom(argumentAddress, argumentTarget, argumentSize) ? Errno.OK : Errno.EFAULT;
       },
     );
   }
@@ -207,18 +210,28 @@ export class BlockedCaller implements CallerSlot {
     return installAsManyAsFit(
       this.tid,
       places.map((place) => files.descriptors[place] as number),
+      (fd) => this.closer.close(this.uid, [fd]),
       () => channel.answer(),
-      (numbers) => {
-        this.isHeld = true;
+      (numbers, memory) => {
+        this.held = memory;
         try {
           const error = complete(numbers ?? none);
           channel.flush();
           return error;
         } finally {
-          this.isHeld = false;
+          this.held = undefined;
         }
       },
       () => complete(none),
     );
   }
+}
+
+function writeParts(memory: TaskMemory, parts: readonly MemoryPart[]): Errno {
+  const areWritten = parts.every(({ address, bytes }) => {
+    const buffer = new NativeBuffer(bytes.length);
+    buffer.u8.set(bytes);
+    return memory.write(buffer, address, bytes.length);
+  });
+  return areWritten ? Errno.OK : Errno.EFAULT;
 }

@@ -1,6 +1,7 @@
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
-import type { Gap, MemoryRange, Patch, Piece } from '../device.js';
+import type { Gap, MemoryPart, MemoryRange, Piece } from '../device.js';
+import { addressOf } from '../linux/libc.js';
 import { processVmReadv, processVmWritev } from '../linux/memory.js';
 import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
 import { Syscall } from '../linux/system-call-thread.js';
@@ -11,17 +12,18 @@ const IOV_MAX = 1024;
 /** The kernel's MAX_RW_COUNT, the most bytes one call copies. */
 const MAX_COPY = 0x7fff_f000;
 const MAX_RANGES = 4;
-/** The most places that are written to at once; not fewer than MAX_RANGES. */
-const MAX_PATCHES = 8;
-const OWN_PID = process.pid;
-/** What a piece of memory has room for at least. */
+/** The most parts that are written at once; not fewer than MAX_RANGES. */
+const MAX_PARTS = 8;
+/** What a copy of a piece of memory has room for at least. */
 const PIECE_SIZE = 4096;
 const PAGE_SIZE = 4096;
+const OWN_PID = process.pid;
+const NOTHING = new Uint8Array(0);
 /** Payloads up to this size come along with the arrays that name them, by way of memory of ours; larger ones go straight to pools. */
 const STAGED = 64 * 1024;
 
-/** A piece of a client's memory that was fetched, or is being fetched. */
-interface Fetch {
+/** A piece of a client's memory that was copied, or is being copied. */
+interface CopiedPiece {
   bytes: NativeBuffer;
   address: number;
   wanted: number;
@@ -61,39 +63,44 @@ export class ClientMemory {
   private outgoing = new NativeBuffer(4096);
   private staging: NativeBuffer;
   private readonly local = new NativeBuffer(2 * IOVEC_SIZE);
-  private readonly remote = new NativeBuffer(IOVEC_SIZE * MAX_PATCHES);
+  private readonly remote = new NativeBuffer(IOVEC_SIZE * MAX_PARTS);
   private targets = new NativeBuffer(IOVEC_SIZE * 64);
   private readonly sources = new NativeBuffer(IOVEC_SIZE * IOV_MAX);
   /** What the last call's operations gave, for when it runs again. */
-  private readBytes: number | undefined;
   private staged: number | undefined;
   private mayGoStraight = true;
-  /** Of this call, the first `nFetches`; the others have buffers for later ones. */
-  private readonly fetches: Fetch[] = [];
-  private nFetches = 0;
+  private fetched: Uint8Array | undefined;
+  /** What was written last: with parts, which are in `outgoing`, of so many bytes. */
+  private scattered: Uint8Array | undefined;
+  private partsSize = 0;
+  private partAddresses: readonly number[] = [];
+
+  /** Of this call, the first `nPieces`; the others have buffers for later ones. */
+  private readonly pieces: CopiedPiece[] = [];
+  private nPieces = 0;
 
   constructor(hand: Hand | undefined) {
     this.hand = hand;
     this.staging = new NativeBuffer(hand === undefined ? 0 : STAGED);
   }
 
-  /** Another call begins. */
+  /** The call is over. */
   reset(): void {
-    this.readBytes = undefined;
     this.staged = undefined;
     this.mayGoStraight = true;
-    this.nFetches = 0;
-    this.hand?.forget();
+    this.fetched = undefined;
+    this.scattered = undefined;
+    this.nPieces = 0;
+    this.hand?.forgetAll();
   }
 
   scratch(size: number): Bytes {
-    if (size > this.scratchBuffer.size) this.scratchBuffer = new NativeBuffer(2 ** Math.ceil(Math.log2(size)));
+    while (size > this.scratchBuffer.size) this.scratchBuffer = this.scratchBuffer.grown();
     return this.scratchBuffer;
   }
 
   /** See Caller.read(); at most four ranges. */
   read(tid: number, offset: number, ranges: readonly MemoryRange[], nVecs: number): number {
-    if (this.readBytes !== undefined && ranges.length > 1) return this.readBytes;
     let size = 0;
     let count = 0;
     for (const { address, length } of ranges) {
@@ -111,94 +118,121 @@ export class ClientMemory {
       if (comesAlong) {
         const staging = local.address + IOVEC_SIZE;
         local.setIovec(IOVEC_SIZE, this.staging.address, STAGED);
-        hand.thread.prepare(1, Syscall.PROCESS_VM_READV, tid, staging, 1, scratchBuffer.address, nVecs);
+        hand.thread.prepare(1, Syscall.PROCESS_VM_READV, tid, staging, 1, scratchBuffer.address + offset, nVecs);
       }
       hand.run(comesAlong ? 2 : 1, step);
     }
-    const bytes = Math.max(0, hand.thread.result(0));
-    if (comesAlong) {
-      this.readBytes = bytes;
-      this.staged = Math.max(0, hand.thread.result(1));
-    }
-    return bytes;
+    if (comesAlong) this.staged ??= Math.max(0, hand.result(step, 1));
+    return Math.max(0, hand.result(step, 0));
   }
 
-  /** See Caller.fetch(). */
-  fetch(tid: number, address: number, length: number): Piece {
-    const fetch = this.fetchFor(address, length);
-    if (fetch.isDone) return fetch;
-    const { hand, local, remote } = this;
+  /** See Caller.copyOf(). */
+  copyOf(tid: number, address: number, length: number): Piece {
+    const piece = this.pieceFor(address, length);
+    if (piece.isDone) return piece;
+    const { local, remote } = this;
     // in two parts, since a part is readable as a whole or not at all
     const head = Math.min(length, PAGE_SIZE - (address % PAGE_SIZE));
     const count = length > head ? 2 : 1;
-    local.setIovec(0, fetch.bytes.address, length);
+    local.setIovec(0, piece.bytes.address, length);
     remote.setIovec(0, address, head);
     remote.setIovec(IOVEC_SIZE, address + head, length - head);
-    const step = `fetch ${address} ${length}`;
-    if (hand !== undefined && !hand.hasDone(step)) {
-      hand.thread.prepare(0, Syscall.PROCESS_VM_READV, tid, local.address, 1, remote.address, count);
-      hand.run(1, step);
-    }
-    const read =
-      hand === undefined ? processVmReadv(tid, local.address, 1, remote.address, count, 0) : hand.thread.result(0);
-    fetch.length = Math.max(0, read);
-    fetch.isDone = true;
-    return fetch;
+    const step = `copy ${address} ${length}`;
+    const read = this.copy(step, tid, local.address, 1, remote.address, count);
+    piece.length = Math.max(0, read);
+    piece.isDone = true;
+    return piece;
   }
 
-  private fetchFor(address: number, wanted: number): Fetch {
-    for (let i = 0; i < this.nFetches; i++) {
-      const fetch = this.fetches[i] as Fetch;
-      if (fetch.address === address && fetch.wanted === wanted) return fetch;
+  private pieceFor(address: number, wanted: number): CopiedPiece {
+    for (let i = 0; i < this.nPieces; i++) {
+      const piece = this.pieces[i] as CopiedPiece;
+      if (piece.address === address && piece.wanted === wanted) return piece;
     }
-    const at = this.nFetches++;
-    const bytes = this.fetches[at]?.bytes;
-    const fetch: Fetch = {
+    const at = this.nPieces++;
+    const bytes = this.pieces[at]?.bytes;
+    const piece: CopiedPiece = {
       bytes: bytes !== undefined && bytes.size >= wanted ? bytes : new NativeBuffer(Math.max(PIECE_SIZE, wanted)),
       address,
       wanted,
       length: 0,
       isDone: false,
     };
-    this.fetches[at] = fetch;
-    return fetch;
-  }
-
-  /** See Caller.store(). */
-  store(tid: number, patches: readonly Patch[]): Errno {
-    let length = 0;
-    for (const { bytes } of patches) length += bytes.length;
-    if (length > this.outgoing.size) this.outgoing = new NativeBuffer(length);
-    let step = 'store';
-    let at = 0;
-    for (const [i, { address, bytes }] of patches.entries()) {
-      this.outgoing.u8.set(bytes, at);
-      this.remote.setIovec(i * IOVEC_SIZE, address, bytes.length);
-      at += bytes.length;
-      step += ` ${address} ${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')}`;
-    }
-    this.local.setIovec(0, this.outgoing.address, length);
-    const stored = this.copy(step, tid, this.local.address, 1, this.remote.address, patches.length);
-    return stored === length ? Errno.OK : Errno.EFAULT;
+    this.pieces[at] = piece;
+    return piece;
   }
 
   /** See Caller.write(). */
   write(tid: number, address: number, source: Bytes, length: number): Errno {
-    if (length > this.outgoing.size) this.outgoing = new NativeBuffer(length);
-    const bytes = source.u8.subarray(0, length);
-    const isSame = Buffer.compare(this.outgoing.u8.subarray(0, length), bytes) === 0;
-    if (!isSame) this.hand?.forget(); // what was being written is not what is to be written by now
-    this.outgoing.u8.set(bytes);
-    return this.writeFrom(tid, this.outgoing.address, address, length);
+    return this.scatter(tid, NOTHING, 0, 0, [{ address, bytes: source.u8.subarray(0, length) }]);
   }
 
-  /** Copies `length` bytes at `source`, in this process, to `address` in the thread's memory. EFAULT, with part of it perhaps written. */
-  writeFrom(tid: number, source: number, address: number, length: number): Errno {
-    if (length === 0) return Errno.OK;
-    this.local.setIovec(0, source, length);
-    this.remote.setIovec(0, address, length);
-    const written = this.copy('write', tid, this.local.address, 1, this.remote.address, 1);
-    return written === length ? Errno.OK : Errno.EFAULT;
+  /** See Caller.scatter(). */
+  scatter(tid: number, payload: Uint8Array, count: number, vecs: number, parts: readonly MemoryPart[]): Errno {
+    this.pack(payload, parts);
+    const { hand, local, remote, partsSize } = this;
+    const calls: (readonly [local: number, remote: number, nRemote: number, size: number])[] = [];
+    if (payload.length > 0) {
+      local.setIovec(0, addressOf(payload), payload.length);
+      calls.push([local.address, this.scratchBuffer.address + vecs, count, payload.length]);
+    }
+    if (partsSize > 0) {
+      local.setIovec(IOVEC_SIZE, this.outgoing.address, partsSize);
+      calls.push([local.address + IOVEC_SIZE, remote.address, parts.length, partsSize]);
+    }
+    if (hand !== undefined && calls.length > 0 && !hand.hasDone('scatter')) {
+      for (const [i, [from, to, nTo]] of calls.entries()) {
+        hand.thread.prepare(i, Syscall.PROCESS_VM_WRITEV, tid, from, 1, to, nTo);
+      }
+      hand.run(calls.length, 'scatter');
+    }
+    for (const [i, [from, to, nTo, size]] of calls.entries()) {
+      const written = hand?.result('scatter', i as 0 | 1) ?? processVmWritev(tid, from, 1, to, nTo, 0);
+      if (written !== size) return Errno.EFAULT;
+    }
+    return Errno.OK;
+  }
+
+  /** Puts parts one after the other. What was written when the call was suspended counts only if it is to be written still. */
+  private pack(payload: Uint8Array, parts: readonly MemoryPart[]): void {
+    const { hand, remote } = this;
+    let size = 0;
+    for (const { bytes } of parts) size += bytes.length;
+    const addresses = parts.map(({ address }) => address);
+    let isSame =
+      hand?.hasDone('scatter') === true &&
+      payload === this.scattered &&
+      size === this.partsSize &&
+      addresses.every((address, i) => address === this.partAddresses[i]);
+    if (size > this.outgoing.size) this.outgoing = new NativeBuffer(size);
+    let end = 0;
+    for (const [i, { address, bytes }] of parts.entries()) {
+      isSame &&= Buffer.compare(this.outgoing.u8.subarray(end, end + bytes.length), bytes) === 0;
+      this.outgoing.u8.set(bytes, end);
+      remote.setIovec(i * IOVEC_SIZE, address, bytes.length);
+      end += bytes.length;
+    }
+    if (!isSame) hand?.forget('scatter');
+    this.scattered = payload;
+    this.partsSize = size;
+    this.partAddresses = addresses;
+  }
+
+  /** See Caller.fetch(). */
+  fetch(tid: number, total: number, count: number, vecs: number): Uint8Array | Errno {
+    if (total === 0) return NOTHING;
+    if (this.staged !== undefined && total <= STAGED) {
+      return this.staged >= total ? this.staging.u8.slice(0, total) : Errno.EFAULT;
+    }
+    if (this.fetched?.length !== total) {
+      this.fetched = allocate(total);
+      this.hand?.forget('fetch');
+    }
+    if (this.fetched === undefined) return Errno.ENOMEM;
+    const { local, scratchBuffer, fetched } = this;
+    local.setIovec(0, addressOf(fetched), total);
+    const copied = this.copy('fetch', tid, local.address, 1, scratchBuffer.address + vecs, count);
+    return copied === total ? fetched : Errno.EFAULT;
   }
 
   /** See Caller.gather(). */
@@ -218,7 +252,6 @@ export class ClientMemory {
     }
     // A run after one that was suspended here has other slices to fill, and might be suspended again and again.
     this.mayGoStraight = false;
-    this.hand?.forget();
     return this.copyStraight(tid, total, count, addresses.length, parts.length);
   }
 
@@ -272,16 +305,20 @@ export class ClientMemory {
 
   private copy(step: string, tid: number, local: number, nLocal: number, remote: number, nRemote: number): number {
     const { hand } = this;
-    if (hand === undefined) {
-      return (isWrite(step) ? processVmWritev : processVmReadv)(tid, local, nLocal, remote, nRemote, 0);
-    }
-    if (!hand.hasDone(step)) {
-      const number = isWrite(step) ? Syscall.PROCESS_VM_WRITEV : Syscall.PROCESS_VM_READV;
-      hand.thread.prepare(0, number, tid, local, nLocal, remote, nRemote);
+    if (hand === undefined) return processVmReadv(tid, local, nLocal, remote, nRemote, 0);
+    // what goes straight goes somewhere else each time
+    if (step === 'straight' || !hand.hasDone(step)) {
+      hand.thread.prepare(0, Syscall.PROCESS_VM_READV, tid, local, nLocal, remote, nRemote);
       hand.run(1, step);
     }
-    return hand.thread.result(0);
+    return hand.result(step, 0);
   }
 }
 
-const isWrite = (step: string): boolean => step === 'write' || step.startsWith('store');
+function allocate(size: number): Uint8Array | undefined {
+  try {
+    return new Uint8Array(size);
+  } catch {
+    return undefined; // a RangeError: the system has no memory
+  }
+}

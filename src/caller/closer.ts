@@ -1,30 +1,89 @@
-import { Worker } from 'node:worker_threads';
-import { close } from '../linux/file.js';
-import { FIRST_SLOT, READ, SLOTS, slotOf, WRITE } from './closer-ring.js';
+import { MAX_CALLS, Syscall, SystemCallThread } from '../linux/system-call-thread.js';
 
-/**
- * Closes descriptors that came from clients, on a thread of its own.
- *
- * close(2) can take as long as the file's owner likes: a FUSE file waits for its server, a socket with SO_LINGER for
- * its peer. The loop that serves everybody must not wait for that.
- */
+/** How many threads may be closing at once, for one user and in all. */
+const MAX_PER_USER = 8;
+const MAX_THREADS = 1024;
+/** How many of a user's descriptors may be waiting to be closed before no more of them are taken. */
+const MAX_UNCLOSED = 4096;
 
-let ring: Int32Array | undefined;
-
-export function closeElsewhere(fd: number): void {
-  ring ??= startThread();
-  const at = Atomics.load(ring, WRITE);
-  if (((at - Atomics.load(ring, READ)) | 0) >= SLOTS) {
-    close(fd);
-    return;
-  }
-  ring[slotOf(at)] = fd;
-  Atomics.store(ring, WRITE, at + 1);
-  Atomics.notify(ring, WRITE);
+/** What a user's messages have brought and nobody holds any more. */
+interface Leftovers {
+  readonly uid: number;
+  readonly queue: number[];
+  threads: number;
+  unclosed: number;
 }
 
-function startThread(): Int32Array {
-  const shared = new Int32Array(new SharedArrayBuffer(4 * (FIRST_SLOT + SLOTS)));
-  new Worker(new URL('./closer-thread.js', import.meta.url), { workerData: shared, trackUnmanagedFds: false }).unref();
-  return shared;
+/**
+ * Closes descriptors that came from clients, on threads of their own.
+ *
+ * close(2) can take as long as the file's owner likes: a FUSE file waits for its server, a socket with SO_LINGER for
+ * its peer. The loop that serves everybody must not wait for that, nor one user's files for another's.
+ */
+export class Closer {
+  private readonly doneFd: number;
+  private readonly idle: SystemCallThread[] = [];
+  private readonly busy = new Map<SystemCallThread, Leftovers>();
+  private readonly users = new Map<number, Leftovers>();
+
+  /** `doneFd` is an eventfd that becomes readable when collect() has something to do. */
+  constructor(doneFd: number) {
+    this.doneFd = doneFd;
+  }
+
+  /** Closes descriptors that a client of user `uid` brought. Never waits. */
+  close(uid: number, fds: readonly number[]): void {
+    let user = this.users.get(uid);
+    if (user === undefined) {
+      user = { uid, queue: [], threads: 0, unclosed: 0 };
+      this.users.set(uid, user);
+    }
+    user.queue.push(...fds);
+    user.unclosed += fds.length;
+    this.collect();
+    this.employ(user);
+  }
+
+  /** Whether so many of a user's do not get closed that no more may be taken. */
+  isStuck(uid: number): boolean {
+    if ((this.users.get(uid)?.unclosed ?? 0) < MAX_UNCLOSED) return false;
+    this.collect();
+    return (this.users.get(uid)?.unclosed ?? 0) >= MAX_UNCLOSED;
+  }
+
+  /** Whether something waits for a thread. */
+  get isBehind(): boolean {
+    for (const { queue } of this.users.values()) if (queue.length > 0) return true;
+    return false;
+  }
+
+  /** Takes back the threads that are done, and gives them what waits. */
+  collect(): void {
+    for (const [thread, user] of this.busy) {
+      if (!thread.isBack) continue;
+      this.busy.delete(thread);
+      this.idle.push(thread);
+      user.threads--;
+      user.unclosed -= thread.count;
+      this.employ(user);
+      if (user.unclosed === 0) this.users.delete(user.uid);
+    }
+  }
+
+  private employ(user: Leftovers): void {
+    while (user.queue.length > 0 && user.threads < MAX_PER_USER) {
+      const thread = this.idle.pop() ?? this.start();
+      if (thread === undefined) return;
+      const fds = user.queue.splice(0, MAX_CALLS);
+      for (const [i, fd] of fds.entries()) thread.prepare(i, Syscall.CLOSE, fd);
+      user.threads++;
+      this.busy.set(thread, user);
+      thread.submit(fds.length, { goOn: true });
+      thread.leave();
+    }
+  }
+
+  private start(): SystemCallThread | undefined {
+    return this.busy.size < MAX_THREADS ? SystemCallThread.start(this.doneFd) : undefined;
+  }
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { Errno } from '../base/errno.js';
 import {
   AT_EMPTY_PATH,
@@ -31,7 +31,7 @@ export interface DescriptorTarget {
 }
 
 const S_IRWXU = 0o700;
-const stat = new NativeBuffer(Statx.size);
+const stat = new NativeBuffer(Statx.sizeof);
 
 /** Whether a negative errno says that this process, or the system, can have no more descriptors. */
 export const isExhausted = (error: number): boolean => error === -Errno.EMFILE || error === -Errno.ENFILE;
@@ -46,7 +46,7 @@ export function inspect(fd: number): DescriptorTarget | Errno {
     deviceMinor: stat.u32(Statx.devMinor),
     inode: stat.u64(Statx.ino),
     mode: stat.u16(Statx.mode),
-    size: stat.u64(Statx.fileSize),
+    size: stat.u64(Statx.size),
   };
 }
 
@@ -75,5 +75,25 @@ function isPathDescriptor(tid: number, fd: number, path: string): boolean {
     return flags !== undefined && (Number.parseInt(flags, 8) & O_PATH) !== 0;
   } catch {
     return false;
+  }
+}
+
+/** How many descriptors thread `tid` has open: the size of the directory in /proc, since Linux 6.2. */
+export function openDescriptors(tid: number): number {
+  const failed = statx(AT_FDCWD, `/proc/${tid}/fd`, 0, STATX_SIZE, stat.address) < 0;
+  return failed ? 0 : stat.u64(Statx.size);
+}
+
+/** How many of them have a number below `limit`. */
+export const descriptorsBelow = (tid: number, limit: number): number =>
+  readdirSync(`/proc/${tid}/fd`).filter((name) => Number(name) < limit).length;
+
+/** The bounds on their numbers; undefined if the thread is gone. */
+export function descriptorLimits(tid: number): { readonly soft: number; readonly hard: number } | undefined {
+  try {
+    const line = /^Max open files\s+(\d+)\s+(\d+)/m.exec(readFileSync(`/proc/${tid}/limits`, 'latin1'));
+    return line === null ? undefined : { soft: Number(line[1]), hard: Number(line[2]) };
+  } catch {
+    return undefined;
   }
 }

@@ -23,7 +23,10 @@ export class Hand {
   /** Whose call it is out for. */
   uid = 0;
   private suspension: Suspension | undefined;
-  private step: Step | undefined;
+  private step: Step = 0;
+  /** The steps that are done of the call, and what their first two system calls returned. */
+  private readonly steps: Step[] = [];
+  private readonly results: number[] = [];
   private readonly onLate: (hand: Hand) => void;
 
   constructor(thread: SystemCallThread, onLate: (hand: Hand) => void) {
@@ -32,7 +35,10 @@ export class Hand {
     this.memory = new ClientMemory(this);
   }
 
-  /** Makes the calls that are prepared. Throws a Suspension if that takes too long; then the call runs again when they are done. */
+  /**
+   * Makes the system calls that are prepared. Throws a Suspension if that takes too long; then the call runs again when they are
+   * done, and finds that they are.
+   */
   run(count: number, step: Step): void {
     const { thread } = this;
     startTicking();
@@ -44,24 +50,42 @@ export class Hand {
       this.onLate(this);
       throw this.suspension;
     }
+    this.record(step);
   }
 
-  /** Whether `step` is what the call was suspended in, and its results are there. */
+  private record(step: Step): void {
+    this.steps.push(step);
+    this.results.push(this.thread.result(0), this.thread.result(1));
+  }
+
   hasDone(step: Step): boolean {
-    const isDone = this.step === step;
-    this.step = undefined;
-    return isDone;
+    return this.steps.includes(step);
   }
 
-  /** Its last results are of no use any more. */
-  forget(): void {
-    this.step = undefined;
+  /** What the first or second system call of a step that is done returned. */
+  result(step: Step, index: 0 | 1): number {
+    return this.results[2 * this.steps.lastIndexOf(step) + index] as number;
+  }
+
+  /** A step is to be done again. */
+  forget(step: Step): void {
+    const index = this.steps.lastIndexOf(step);
+    if (index < 0) return;
+    this.steps.splice(index, 1);
+    this.results.splice(2 * index, 2);
+  }
+
+  /** The call is over. */
+  forgetAll(): void {
+    this.steps.length = 0;
+    this.results.length = 0;
   }
 
   /** It has come back; the call goes on. */
   resume(): void {
     const { suspension } = this;
     this.suspension = undefined;
+    this.record(this.step);
     suspension?.end();
   }
 }

@@ -1,6 +1,6 @@
 import { Errno } from '../base/errno.js';
-import { RLIMIT_NOFILE, Rlimit, setDescriptorLimit } from '../linux/limits.js';
-import { processVmReadv, processVmWritev } from '../linux/memory.js';
+import { F_DUPFD_CLOEXEC } from '../linux/file.js';
+import { RLIMIT_NOFILE, Rlimit } from '../linux/limits.js';
 import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
 import { copyDescriptor } from '../linux/pidfd.js';
 import { X64 } from '../linux/ptrace.js';
@@ -19,11 +19,11 @@ import {
   SOL_SOCKET,
   sendmsg,
 } from '../linux/socket.js';
-import { closeElsewhere } from './closer.js';
+import { descriptorLimits, descriptorsBelow, openDescriptors } from './descriptor.js';
+import { TaskMemory } from './task-memory.js';
 import { Tracee, TraceeGone } from './tracee.js';
 
 const { calls } = X64;
-const O_CLOEXEC = SOCK_CLOEXEC;
 const FD_SIZE = 4;
 
 /** A `struct msghdr` with all that belongs to it, in one piece that works at any address. */
@@ -38,34 +38,35 @@ const MAX_SIZE = Envelope.size(SCM_MAX_FD);
 const ours = new NativeBuffer(MAX_SIZE);
 const theirs = new NativeBuffer(MAX_SIZE);
 const overwritten = new NativeBuffer(MAX_SIZE);
-const local = new NativeBuffer(IOVEC_SIZE);
-const remote = new NativeBuffer(IOVEC_SIZE);
 
 /**
  * Installs descriptors of ours, close-on-exec and at the lowest free numbers, into the process of a thread that waits
  * for its ioctl to return. The program needs no part in it: its thread is made to receive them over a socket pair that
- * exists only for that.
+ * exists only for that. What it has received is never closed there: that would take the record locks of its file from the
+ * program, and might take as long as the file's owner likes.
  *
- * `answer` must answer the ioctl with success; it is called once the thread is sure to stop before it sees that.
+ * `closeElsewhere` closes a descriptor of this process without waiting for that. `answer` must answer the ioctl with success; it is called once the thread is sure to stop before it sees that.
  * `complete` is called with the numbers when nothing can fail any more and before the thread goes on. Returns an
  * errno instead if nothing was installed: the ioctl fails with it, if it was answered. ESRCH is a client that died.
  */
 export function install(
   tid: number,
   files: readonly number[],
+  closeElsewhere: (fd: number) => void,
   answer: () => void,
-  complete: (numbers: readonly number[]) => Errno,
+  complete: (numbers: readonly number[], memory: TaskMemory) => Errno,
 ): Errno {
-  const tracee = Tracee.seize(tid);
-  if (typeof tracee === 'number') return tracee;
-  answer();
+  const memory = TaskMemory.open(tid);
+  if (typeof memory === 'number') return memory;
   try {
+    const tracee = Tracee.seize(tid);
+    if (typeof tracee === 'number') return tracee;
+    answer();
     tracee.hold();
     try {
       if (tracee.outcome !== 0) return -tracee.outcome as Errno; // its argument could not be copied back
-      const installation = new Installation(tracee, tid, files);
-      const numbers = installation.run();
-      const error = typeof numbers === 'number' ? numbers : complete(numbers);
+      const numbers = new Installation(tracee, tid, files, memory, closeElsewhere).run();
+      const error = typeof numbers === 'number' ? numbers : complete(numbers, memory);
       if (error !== Errno.OK) tracee.failWith(error);
       return error;
     } finally {
@@ -74,28 +75,39 @@ export function install(
   } catch (error) {
     if (error instanceof TraceeGone) return Errno.ESRCH;
     throw error;
+  } finally {
+    memory.close();
   }
 }
 
 /**
  * The same for as many of the files as there is room for: the numbers of the others are -1. Where nothing could be installed
- * `complete` gets undefined, and the call succeeds with what that does.
+ * `complete` gets undefined, and the call succeeds with what that does. `completeUntraced` does the same, and the answer is left
+ * to the caller, where the thread cannot be held.
  */
 export function installAsManyAsFit(
   tid: number,
   files: readonly number[],
+  closeElsewhere: (fd: number) => void,
   answer: () => void,
-  complete: (numbers: readonly number[] | undefined) => Errno,
+  complete: (numbers: readonly number[] | undefined, memory: TaskMemory) => Errno,
   completeUntraced: () => Errno,
 ): Errno {
-  const tracee = Tracee.seize(tid);
-  if (typeof tracee === 'number') return completeUntraced();
-  answer();
+  const memory = TaskMemory.open(tid);
+  if (typeof memory === 'number') return completeUntraced();
   try {
+    const tracee = Tracee.seize(tid);
+    if (typeof tracee === 'number') return completeUntraced();
+    answer();
     tracee.hold();
     try {
-      const numbers = new Installation(tracee, tid, files).run(true);
-      const error = complete(typeof numbers === 'number' ? undefined : numbers);
+      const attempt = (some: readonly number[]) => new Installation(tracee, tid, some, memory, closeElsewhere).run();
+      let numbers = attempt(files);
+      if (numbers === Errno.EMFILE) {
+        const some = files.slice(0, roomFor(tid));
+        if (some.length > 0 && some.length < files.length) numbers = attempt(some);
+      }
+      const error = complete(typeof numbers === 'number' ? undefined : padded(numbers, files.length), memory);
       if (error !== Errno.OK) tracee.failWith(error);
       return error;
     } finally {
@@ -104,103 +116,107 @@ export function installAsManyAsFit(
   } catch (error) {
     if (error instanceof TraceeGone) return Errno.ESRCH;
     throw error;
+  } finally {
+    memory.close();
   }
 }
 
+/** How many more descriptors a process may have. */
+function roomFor(tid: number): number {
+  const limits = descriptorLimits(tid);
+  return limits === undefined ? 0 : Math.max(0, limits.soft - descriptorsBelow(tid, limits.soft));
+}
+
+const padded = (numbers: readonly number[], length: number): readonly number[] =>
+  Array.from({ length }, (_, i) => numbers[i] ?? -1);
+
+/**
+ * Once the ioctl is answered, the thread's number may come to stand for another program: when one of its siblings calls
+ * execve(). So memory is reached by a descriptor from before the answer, and whatever else goes by the number counts only if
+ * the thread answers to ptrace afterwards, which the other one would not.
+ */
 class Installation {
   private readonly tracee: Tracee;
   private readonly tid: number;
   private readonly files: readonly number[];
+  private readonly memory: TaskMemory;
+  private readonly closeElsewhere: (fd: number) => void;
   private readonly scratch: number;
   private readonly scratchSize: number;
 
-  constructor(tracee: Tracee, tid: number, files: readonly number[]) {
+  constructor(
+    tracee: Tracee,
+    tid: number,
+    files: readonly number[],
+    memory: TaskMemory,
+    closeElsewhere: (fd: number) => void,
+  ) {
     this.tracee = tracee;
     this.tid = tid;
     this.files = files;
+    this.memory = memory;
+    this.closeElsewhere = closeElsewhere;
     this.scratchSize = Envelope.size(Math.min(files.length, SCM_MAX_FD));
     // Below the stack pointer is unused memory, but a program may have put its stack right above something else: what
     // is there is put back.
     this.scratch = Math.floor((tracee.stackPointer - X64.redZone - this.scratchSize) / 16) * 16;
   }
 
-  /** With `isPartial`, the numbers of files for which there is no room are -1. */
-  run(isPartial = false): readonly number[] | Errno {
+  run(): readonly number[] | Errno {
     if (!this.isAtCallInstruction()) return Errno.EOPNOTSUPP;
-    if (!this.transfer(processVmReadv, overwritten, this.scratchSize)) return Errno.EFAULT;
-    const first = this.attempt(Number.POSITIVE_INFINITY);
-    const result = first === Errno.EMFILE ? this.attemptWithLiftedLimit(isPartial) : first;
-    this.transfer(processVmWritev, overwritten, this.scratchSize);
+    if (!this.memory.read(overwritten, this.scratch, this.scratchSize)) return Errno.EFAULT;
+    // As many numbers as are wanted are free below this one, whatever the numbers in use are.
+    const beyond = openDescriptors(this.tid) + this.files.length;
+    const first = this.attempt(beyond);
+    const result = first === Errno.EMFILE ? this.attemptWithLiftedLimit(beyond) : first;
+    this.memory.write(overwritten, this.scratch, this.scratchSize);
     return result;
   }
 
-  /**
-   * The socket pair takes two numbers for a moment; a process close to its limit must not fail for that. Numbers that
-   * would not have been within the limit are given up again.
-   */
-  private attemptWithLiftedLimit(isPartial: boolean): readonly number[] | Errno {
-    const { tracee, scratch } = this;
-    const isKnown = tracee.call(calls.prlimit64, 0, RLIMIT_NOFILE, 0, scratch) === 0;
-    if (!isKnown || !this.transfer(processVmReadv, theirs, Rlimit.size)) return Errno.EMFILE;
-    const soft = theirs.u64(Rlimit.soft);
-    const hard = theirs.u64(Rlimit.hard);
-    if (!this.setLimit(soft + (isPartial ? this.files.length + 2 : 2), hard)) return Errno.EMFILE;
-    const result = this.attempt(soft, isPartial);
+  /** The socket takes a number for a moment; a process close to its limit must not fail for that. */
+  private attemptWithLiftedLimit(beyond: number): readonly number[] | Errno {
+    const limits = descriptorLimits(this.tid);
+    if (limits === undefined) return Errno.EMFILE;
+    const { soft, hard } = limits;
+    if (descriptorsBelow(this.tid, soft) + this.files.length > soft) return Errno.EMFILE;
+    const at = Math.min(Math.max(beyond, soft), hard - 1);
+    if (!this.setLimit(Math.min(hard, Math.max(soft, at + 3)), hard)) return Errno.EMFILE;
+    const result = this.attempt(at);
     this.setLimit(soft, hard);
     return result;
   }
 
-  /** A process may move its soft limit itself; only raising the hard one takes the privilege, and perhaps we have it. */
+  /** A process may move its soft limit itself. */
   private setLimit(soft: number, hard: number): boolean {
     theirs.setU64(Rlimit.soft, soft);
-    theirs.setU64(Rlimit.hard, Math.max(soft, hard));
-    if (soft > hard) return setDescriptorLimit(this.tid, theirs) === 0;
-    if (!this.transfer(processVmWritev, theirs, Rlimit.size)) return false;
+    theirs.setU64(Rlimit.hard, hard);
+    if (!this.memory.write(theirs, this.scratch, Rlimit.size)) return false;
     return this.tracee.call(calls.prlimit64, 0, RLIMIT_NOFILE, this.scratch, 0) === 0;
   }
 
-  private attempt(limit: number, isPartial = false): readonly number[] | Errno {
-    const made = this.tracee.call(
-      calls.socketpair,
-      AF_UNIX,
-      SOCK_DGRAM | SOCK_CLOEXEC,
-      0,
-      this.scratch + Envelope.pair,
-    );
+  /** Receives the files while the socket has a number from `beyond` on. */
+  private attempt(beyond: number): readonly number[] | Errno {
+    const { tracee, scratch } = this;
+    const made = tracee.call(calls.socketpair, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, scratch + Envelope.pair);
     if (made < 0) return -made as Errno;
-    if (!this.transfer(processVmReadv, theirs, Envelope.control)) return Errno.EFAULT;
-    // The lower number is the lowest free one of all, and the first descriptor shall have it in the end.
+    if (!this.memory.read(theirs, scratch, Envelope.control)) return Errno.EFAULT;
     const [a, b] = [theirs.i32(Envelope.pair), theirs.i32(Envelope.pair + FD_SIZE)];
-    const [low, high] = [Math.min(a, b), Math.max(a, b)];
-    const sender = copyDescriptor(this.tid, high);
-    if (sender < 0) {
-      this.close(high);
-      this.close(low);
-      return -sender as Errno;
-    }
+    const sender = copyDescriptor(this.tid, b);
     try {
-      this.close(high);
-      return this.receiveInto(low, sender, limit, isPartial);
+      const receiver = tracee.call(calls.fcntl, a, F_DUPFD_CLOEXEC, beyond, 0); // and it is still the same thread
+      if (b === a + 1) {
+        tracee.call(calls.close_range, a, b, 0, 0);
+      } else {
+        this.close(a);
+        this.close(b);
+      }
+      if (receiver < 0) return Errno.EMFILE;
+      const received = sender < 0 ? [] : this.receiveAll(receiver, sender, this.files);
+      this.close(receiver);
+      return received.length === this.files.length ? received : Errno.EMFILE;
     } finally {
-      closeElsewhere(sender); // the client's other threads may have put anything behind that number
+      if (sender >= 0) this.closeElsewhere(sender); // the client's other threads may have put anything behind that number
     }
-  }
-
-  /** Receives all files through the socket at `low`, and then puts the first one there. */
-  private receiveInto(low: number, sender: number, limit: number, isPartial: boolean): readonly number[] | Errno {
-    const [head, ...rest] = this.files as [number, ...number[]];
-    const received = this.receiveAll(low, sender, [...rest, head]);
-    const last = received.at(-1);
-    if (received.length < this.files.length || last === undefined) {
-      for (const fd of [...received, low]) this.close(fd);
-      return Errno.EMFILE;
-    }
-    this.tracee.call(calls.dup3, last, low, O_CLOEXEC, 0);
-    this.close(last);
-    const numbers = [low, ...received.slice(0, -1)];
-    if (numbers.every((fd) => fd < limit)) return numbers;
-    for (const fd of numbers) if (!isPartial || fd >= limit) this.close(fd);
-    return isPartial ? numbers.map((fd) => (fd < limit ? fd : -1)) : Errno.EMFILE;
   }
 
   /** Sends files through the socket pair, in as many messages as they need, and receives them in the client. */
@@ -212,9 +228,9 @@ class Installation {
       if (sendmsg(sender, ours.address, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) break;
       fillEnvelope(theirs, this.scratch, batch);
       theirs.setU64(Envelope.control + Cmsghdr.len, 0); // the kernel sets it if it installs any
-      if (!this.transfer(processVmWritev, theirs, Envelope.size(batch.length))) break;
+      if (!this.memory.write(theirs, this.scratch, Envelope.size(batch.length))) break;
       const got = this.tracee.call(calls.recvmsg, receiver, this.scratch, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, 0);
-      if (got < 0 || !this.transfer(processVmReadv, theirs, Envelope.size(batch.length))) break;
+      if (got < 0 || !this.memory.read(theirs, this.scratch, Envelope.size(batch.length))) break;
       const nFds = (theirs.u64(Envelope.control + Cmsghdr.len) - Cmsghdr.sizeof) / FD_SIZE;
       for (let i = 0; i < Math.min(batch.length, nFds); i++) {
         received.push(theirs.i32(Envelope.control + Cmsghdr.sizeof + i * FD_SIZE));
@@ -230,17 +246,8 @@ class Installation {
 
   private isAtCallInstruction(): boolean {
     const size = X64.callInstruction.length;
-    local.setIovec(0, theirs.address, size);
-    remote.setIovec(0, this.tracee.callInstruction, size);
-    if (processVmReadv(this.tid, local.address, 1, remote.address, 1, 0) !== size) return false;
+    if (!this.memory.read(theirs, this.tracee.callInstruction, size)) return false;
     return X64.callInstruction.every((byte, i) => theirs.u8[i] === byte);
-  }
-
-  /** Moves the first `size` bytes between a buffer of ours and the scratch memory on the client's stack. */
-  private transfer(move: typeof processVmReadv, buffer: NativeBuffer, size: number): boolean {
-    local.setIovec(0, buffer.address, size);
-    remote.setIovec(0, this.scratch, size);
-    return move(this.tid, local.address, 1, remote.address, 1, 0) === size;
   }
 }
 

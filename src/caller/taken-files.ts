@@ -1,9 +1,10 @@
+import { readlinkSync } from 'node:fs';
 import { Errno } from '../base/errno.js';
 import type { HeldFiles, WantedMemfd } from '../device.js';
 import { close, F_GET_SEALS, fcntl } from '../linux/file.js';
 import { pidfdGetfd, pidfdOpen } from '../linux/pidfd.js';
 import { AF_UNIX, socketDomain } from '../linux/socket.js';
-import { closeElsewhere } from './closer.js';
+import type { Closer } from './closer.js';
 import { inspect, isExhausted, isPath } from './descriptor.js';
 
 const S_IFMT = 0o170000;
@@ -13,9 +14,14 @@ const S_IFSOCK = 0o140000;
 export class TakenFiles implements HeldFiles {
   readonly descriptors: readonly number[];
   private holders = 1;
+  private readonly closer: Closer;
+  private readonly uid: number;
 
-  constructor(descriptors: readonly number[]) {
+  /** They are closed by `closer`, on the account of user `uid`. */
+  constructor(descriptors: readonly number[], closer: Closer, uid: number) {
     this.descriptors = descriptors;
+    this.closer = closer;
+    this.uid = uid;
   }
 
   get count(): number {
@@ -28,24 +34,27 @@ export class TakenFiles implements HeldFiles {
 
   release(): void {
     if (--this.holders > 0) return;
-    for (const fd of this.descriptors) closeElsewhere(fd);
+    this.closer.close(this.uid, this.descriptors);
   }
 }
 
 /**
- * Takes copies of descriptors of thread `tid`. Errors, in the order of the numbers: EBADF for one that is not open;
- * EOPNOTSUPP for a file of ours (`isOurs`) or an AF_UNIX socket, unless it was opened with O_PATH; EDQUOT when this
- * process can hold no more; and for memfds those of Caller.takeFiles().
+ * Takes copies of descriptors of thread `tid`, of user `uid`. Errors, in the order of the numbers: EBADF for one that is not
+ * open; EOPNOTSUPP for a file of ours (`isOurs`), an AF_UNIX socket or an io_uring, which cannot be given to anybody, unless it
+ * was opened with O_PATH; EDQUOT when this process can hold no more, or too many of the user's wait to be closed; and for
+ * memfds those of Caller.takeFiles().
  */
 export function takeFiles(
-  tid: number,
+  { tid, uid }: { readonly tid: number; readonly uid: number },
   wanted: readonly (number | WantedMemfd)[],
+  closer: Closer,
   isOurs: (deviceMajor: number, deviceMinor: number, inode: number) => boolean,
 ): TakenFiles | Errno {
+  if (closer.isStuck(uid)) return Errno.EDQUOT;
   const pidfd = pidfdOpen(tid);
   if (pidfd < 0) return isExhausted(pidfd) ? Errno.EDQUOT : Errno.EBADF;
   const taken: number[] = [];
-  const files = new TakenFiles(taken);
+  const files = new TakenFiles(taken, closer, uid);
   let error: Errno = Errno.OK;
   for (const each of wanted) {
     error = typeof each === 'number' ? takeOne(pidfd, each, taken, isOurs) : takeMemfd(pidfd, each, taken, isOurs);
@@ -74,8 +83,13 @@ function takeOne(
   taken.push(fd);
   if (found === undefined) return Errno.OK;
   if (typeof found === 'number') return Errno.EBADF;
-  return (found.mode & S_IFMT) === S_IFSOCK && socketDomain(fd) === AF_UNIX ? Errno.EOPNOTSUPP : Errno.OK;
+  const isUnixSocket = (found.mode & S_IFMT) === S_IFSOCK && socketDomain(fd) === AF_UNIX;
+  return isUnixSocket || isRing(fd, found.mode) ? Errno.EOPNOTSUPP : Errno.OK;
 }
+
+/** SCM_RIGHTS takes no io_uring: it could hold files, ours too, in a circle. An anonymous inode has no file type. */
+const isRing = (fd: number, mode: number): boolean =>
+  (mode & S_IFMT) === 0 && readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:[io_uring]';
 
 /** All seals of a file that nobody can change any more. */
 const SEALED = 0xf; // F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
@@ -89,19 +103,15 @@ function takeMemfd(
   if (number < 0) return Errno.EBADF;
   const fd = pidfdGetfd(pidfd, number);
   if (fd < 0) return isExhausted(fd) ? Errno.EDQUOT : Errno.EBADF;
-  if (isPath(fd)) {
-    close(fd);
-    return Errno.EBADF;
-  }
-  const seals = fcntl(fd, F_GET_SEALS, 0);
-  const found = inspect(fd);
-  if (seals < 0) {
-    const isOwn = typeof found === 'object' && isOurs(found.deviceMajor, found.deviceMinor, found.inode);
-    if (isOwn) close(fd);
-    else closeElsewhere(fd);
+  const found = isPath(fd) ? Errno.EBADF : inspect(fd);
+  if (typeof found === 'object' && isOurs(found.deviceMajor, found.deviceMinor, found.inode)) {
+    close(fd); // at once, as above
     return Errno.EMEDIUMTYPE;
   }
   taken.push(fd);
+  if (typeof found === 'number') return found;
+  const seals = fcntl(fd, F_GET_SEALS, 0);
+  if (seals < 0) return Errno.EMEDIUMTYPE;
   if ((seals & SEALED) !== SEALED) return Errno.ETXTBSY;
-  return typeof found === 'number' || start + size > found.size ? Errno.EFAULT : Errno.OK;
+  return start + size > found.size ? Errno.EFAULT : Errno.OK;
 }

@@ -5,7 +5,7 @@ import { Epoll } from '../linux/epoll.js';
 import { close } from '../linux/file.js';
 import { pidfdGetfd, pidfdOpen } from '../linux/pidfd.js';
 import { POLLIN, pollNow } from '../linux/poll.js';
-import { closeElsewhere } from './closer.js';
+import type { Closer } from './closer.js';
 import { isExhausted, isPath } from './descriptor.js';
 import { errnoOf } from './thread.js';
 
@@ -19,9 +19,13 @@ let epoll: Epoll | undefined;
 
 class TakenWaitable implements Waitable {
   readonly fd: number;
+  private readonly closer: Closer;
+  private readonly uid: number;
 
-  constructor(fd: number) {
+  constructor(fd: number, closer: Closer, uid: number) {
     this.fd = fd;
+    this.closer = closer;
+    this.uid = uid;
   }
 
   isReadable(): boolean {
@@ -29,12 +33,16 @@ class TakenWaitable implements Waitable {
   }
 
   close(): void {
-    closeElsewhere(this.fd);
+    this.closer.close(this.uid, [this.fd]);
   }
 }
 
 /** See Caller.takeWaitable(). */
-export function takeWaitable(tid: number, number: number): Waitable | Errno {
+export function takeWaitable(
+  { tid, uid }: { readonly tid: number; readonly uid: number },
+  number: number,
+  closer: Closer,
+): Waitable | Errno {
   if (number < 0) return Errno.EBADF;
   const pidfd = pidfdOpen(tid);
   if (pidfd < 0) return isExhausted(pidfd) ? errnoOf(pidfd) : Errno.EBADF;
@@ -42,8 +50,8 @@ export function takeWaitable(tid: number, number: number): Waitable | Errno {
   close(pidfd);
   if (fd < 0) return isExhausted(fd) ? errnoOf(fd) : Errno.EBADF;
   const error = isPath(fd) ? Errno.EBADF : checkWaitable(fd);
-  if (error === Errno.OK) return new TakenWaitable(fd);
-  closeElsewhere(fd);
+  if (error === Errno.OK) return new TakenWaitable(fd, closer, uid);
+  closer.close(uid, [fd]);
   return error;
 }
 

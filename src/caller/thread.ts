@@ -2,6 +2,7 @@ import { readlinkSync } from 'node:fs';
 import { Errno } from '../base/errno.js';
 import { close, ioctl, O_CLOEXEC, open, read } from '../linux/file.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
+import { tgkill } from '../linux/process.js';
 import { isExhausted } from './descriptor.js';
 
 /** ioctl on a namespace: a descriptor of its parent (ioctl_ns(2)). */
@@ -9,8 +10,8 @@ const NS_GET_PARENT = 0xb702;
 
 const CACHE_LIMIT = 16384;
 /**
- * How long what is known of a thread holds unasked. The kernel hands out ids in turn, so a thread's id comes to another
- * one only after as many forks as there are ids, at least 32768, which takes many times longer.
+ * How long what is known of a thread's namespaces holds. Its process is confirmed each time; the kernel hands out ids in turn, so
+ * the same pair of ids comes to another process only after as many forks as there are ids, at least 32768.
  */
 const TRUST_MS = 100;
 
@@ -43,13 +44,16 @@ export const errnoOf = (failure: number): Errno => (isExhausted(failure) ? Errno
 export function threadOf(tid: number): Thread | Errno {
   const now = Date.now();
   const known = cache.get(tid);
-  if (known !== undefined && Math.abs(now - known.readAt) < TRUST_MS) return known.thread;
+  if (known !== undefined && Math.abs(now - known.readAt) < TRUST_MS && isOf(tid, known.thread)) return known.thread;
   const thread = readThread(tid);
   if (typeof thread === 'number') return thread;
   if (cache.size >= CACHE_LIMIT) cache.clear();
   cache.set(tid, { thread, readAt: now });
   return thread;
 }
+
+/** Whether thread `tid` is in the process that it is known to be in: it may have become another one of the same number. */
+const isOf = (tid: number, { tgids }: Thread): boolean => tgkill(tgids[0] ?? 0, tid, 0) !== -Errno.ESRCH;
 
 function readThread(tid: number): Thread | Errno {
   const status = readProc(tid, 'status');

@@ -81,7 +81,7 @@ export const addMount = (cli: Argv): Argv =>
         })
         .option('max-hands', limit('calls that wait for slow memory at once', 16))
         .option('trust-uid', {
-          describe: 'reach the memory of this user directly: faster, but it can stop the bus for everybody',
+          describe: 'reach the memory of this user directly: faster, but it can stop the bus',
           type: 'array',
           default: [],
           requiresArg: true,

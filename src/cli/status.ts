@@ -73,14 +73,15 @@ function formatBus1(directory: string, status: DaemonStatus, { counters, peers }
     peer.pid,
     printable(peer.command),
     peer.uid,
+    peer.abi ?? '-',
     peer.connected ? 'connected' : 'disconnected',
     peer.nodes,
     peer.handles,
     peer.queued,
-    peer.used.slices,
-    peer.poolBytes,
+    peer.used2026 === undefined ? peer.used.slices : '-',
+    peer.used2026?.bytes ?? peer.poolBytes,
   ]);
-  const header = ['PEER', 'PID', 'COMMAND', 'UID', 'STATE', 'NODES', 'HANDLES', 'QUEUED', 'SLICES', 'BYTES'];
+  const header = ['PEER', 'PID', 'COMMAND', 'UID', 'ABI', 'STATE', 'NODES', 'HANDLES', 'QUEUED', 'SLICES', 'BYTES'];
   return [
     `bus1fs ${status.version} at ${directory}/bus1, pid ${status.pid}, up ${status.uptimeSeconds} s, ${mebibytesOf(status)} MiB`,
     `${peers.length} peers now, ${counters.opened} opened; ${counters.ioctls} ioctls, ${counters.failed} of them failed`,

@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs';
 import { createLogger } from '../base/log.js';
 import { VERSION } from '../base/version.js';
 import { BlockedCaller } from '../caller/blocked-caller.js';
+import { Closer } from '../caller/closer.js';
 import { Hands } from '../caller/hands.js';
 import { systemCallOf } from '../caller/thread.js';
 import { Alarms } from '../fuse/alarms.js';
@@ -58,6 +59,7 @@ const hands = new Hands({
   trusted: new Set(config.trustedUids),
   log,
 });
+const closer = new Closer(HANDS_FD);
 const connection = new Connection(FUSE_FD);
 connection.onInterrupted = stopTicking; // nothing goes on; who needs ticks starts them again
 new Session(connection, tree.root(status), {
@@ -65,8 +67,17 @@ new Session(connection, tree.root(status), {
   firstId: config.firstId,
   pulse: heartbeat,
   alarms,
-  waker: { fd: HANDS_FD, collect: () => hands.collect() },
-  createCaller: (call) => new BlockedCaller(call, hands),
+  waker: {
+    fd: HANDS_FD,
+    get isNeeded() {
+      return closer.isBehind;
+    },
+    collect: () => {
+      hands.collect();
+      closer.collect();
+    },
+  },
+  createCaller: (call) => new BlockedCaller(call, hands, closer),
   isPathQuery: ({ tid }) => pathQueries.has(systemCallOf(tid)),
   log,
 }).run();

@@ -8,6 +8,8 @@ import type { Call } from './call.js';
 import type { Connection } from './connection.js';
 import type { Outbox } from './outbox.js';
 
+type Interruptible = Pick<Call, 'unique' | 'isInterrupted'>;
+
 interface Waiting {
   readonly call: Call;
   readonly pending: Pending;
@@ -23,6 +25,8 @@ const NS_PER_MS = 1_000_000n;
 /** Tells by a descriptor that suspensions have ended, and ends them when asked. */
 export interface Waker {
   readonly fd: number;
+  /** Whether it must be waited for though no call is suspended. */
+  readonly isNeeded: boolean;
   collect(): void;
 }
 
@@ -36,7 +40,7 @@ export class PendingCalls {
   /** By the number of their request. */
   private readonly waiting = new IdTable<Waiting>();
   /** Those that wait for memory. */
-  private readonly suspended = new IdTable<Call>();
+  private readonly suspended = new IdTable<Interruptible>();
   private count = 0;
   private readonly alarms: Alarms;
   /** Runs what is left of a call, and answers it. */
@@ -68,8 +72,9 @@ export class PendingCalls {
     pending.finish = (outcome) => this.finish(waiting, outcome);
     this.waiting.set(call.unique, waiting);
     this.count++;
-    if (pending.deadline !== undefined)
+    if (pending.deadline !== undefined) {
       waiting.alarm = this.alarms.at(pending.deadline, () => this.end(waiting, 'timeout'));
+    }
     if (pending.cancelFd !== undefined && this.epoll.add(pending.cancelFd, call.unique, true) < 0) {
       this.end(waiting, 'cancelled'); // always ready, as poll(2) has it for files of such a kind
     }
@@ -77,7 +82,7 @@ export class PendingCalls {
   }
 
   /** Waits for the end of a suspension, and then runs the call again. */
-  suspend(call: Call, suspension: Suspension, run: () => void): void {
+  suspend(call: Interruptible, suspension: Suspension, run: () => void): void {
     this.suspended.set(call.unique, call);
     this.count++;
     suspension.resume = () => {
@@ -104,15 +109,15 @@ export class PendingCalls {
     waiting.isOver = true;
     const { call, pending } = waiting;
     this.waiting.delete(call.unique);
-    this.count--;
     waiting.alarm?.cancel();
+    this.count--;
     if (pending.cancelFd !== undefined) this.epoll.remove(pending.cancelFd);
     this.outbox.answer(() => this.carryOn(call, typeof outcome === 'number' ? () => outcome : outcome));
   }
 
   /** Waits, if any call does, until there may be a request to read, and ends the calls whose time is over meanwhile. */
   awaitRequest(): void {
-    while (this.count > 0 || this.alarms.next !== undefined) {
+    while (this.count > 0 || this.waker.isNeeded || this.alarms.next !== undefined) {
       this.setNonBlocking(true);
       const ready = this.epoll.wait(this.timeout());
       if (ready.length === 0) this.connection.onInterrupted?.();

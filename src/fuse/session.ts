@@ -205,6 +205,7 @@ export class Session {
       this.pending.suspend(call, result, () => this.runAgain(call, result.rest ?? run));
     } else if (typeof result === 'object') {
       call.detach();
+      call.caller.end(); // it may wait long, and others need the hands
       this.pending.add(call, result);
     } else {
       if (!call.isAnswered) {

@@ -1,7 +1,7 @@
 import { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
 import { align8 } from '../bus/pool.js';
-import type { Caller, Patch, Piece } from '../device.js';
+import type { Caller, MemoryPart, Piece } from '../device.js';
 import { checkItem } from './item-checks.js';
 import { CMD_MAX_SIZE, Cmd, Item, ItemType } from './kdbus-abi.js';
 import type { CommandItem } from './model/command-item.js';
@@ -33,7 +33,7 @@ export interface Parsed {
   /** Whether it only asks which flags and items there are. */
   readonly isNegotiation: boolean;
   /** What it gets told of that. */
-  readonly answers: readonly Patch[];
+  readonly answers: readonly MemoryPart[];
   /** What is wrong with it. */
   readonly error: Errno;
 }
@@ -66,14 +66,14 @@ function readStructure(caller: Caller, address: number, headerSize: number): Pie
   if (address % U64_SIZE !== 0) return Errno.EFAULT;
   // what is not asked for is not read unless it comes along
   const guess = Math.max(headerSize, Math.min(GUESS, PAGE_SIZE - (address % PAGE_SIZE)));
-  const first = caller.fetch(address, guess);
+  const first = caller.copyOf(address, guess);
   if (first.length < U64_SIZE) return Errno.EFAULT;
   const size = first.bytes.u64(Cmd.size);
   if (size < headerSize) return Errno.EINVAL;
   if (size > CMD_MAX_SIZE) return Errno.EMSGSIZE;
   if (size <= first.length) return { bytes: first.bytes, length: size };
   if (first.length < guess) return Errno.EFAULT;
-  const { bytes, length } = caller.fetch(address, size);
+  const { bytes, length } = caller.copyOf(address, size);
   if (length < size) return Errno.EFAULT;
   return bytes.u64(Cmd.size) === size ? { bytes, length } : Errno.EINVAL;
 }
@@ -103,8 +103,12 @@ const lacksItem = (items: readonly ParsedItem[], { items: known }: CommandForm):
   Array.from(known).some(([type, occurrence]) => occurrence === 'one' && !items.some((item) => item.type === type));
 
 /** Zeros for the types of items that are not known. */
-function negotiationAnswers(address: number, items: readonly ParsedItem[], { items: known }: CommandForm): Patch[] {
-  const answers: Patch[] = [];
+function negotiationAnswers(
+  address: number,
+  items: readonly ParsedItem[],
+  { items: known }: CommandForm,
+): MemoryPart[] {
+  const answers: MemoryPart[] = [];
   for (const { type, payload, offset } of items) {
     if (type !== ItemType.NEGOTIATE) continue;
     const answer = new Bytes(new ArrayBuffer(payload.size));

@@ -1,7 +1,9 @@
 import { Errno } from '../base/errno.js';
-import { type Caller, type Patch, Suspension } from '../device.js';
+import { type Caller, type MemoryPart, Suspension } from '../device.js';
 import { type Parsed, u64Bytes } from './command-parser.js';
 import { Cmd } from './kdbus-abi.js';
+
+const NOTHING = new Uint8Array();
 
 /** One command that was read, and what it is going to tell its caller. */
 export class KdbusCall {
@@ -11,7 +13,7 @@ export class KdbusCall {
   /** Whether return_flags is left as it is, as after a negotiation. */
   keepsReturnFlags = false;
   private isFinished = false;
-  private readonly patches: Patch[];
+  private readonly patches: MemoryPart[];
 
   constructor(caller: Caller, command: Parsed) {
     this.caller = caller;
@@ -24,7 +26,7 @@ export class KdbusCall {
     this.patch({ address: this.command.address + offset, bytes: u64Bytes(...values) });
   }
 
-  patch(...patches: readonly Patch[]): void {
+  patch(...patches: readonly MemoryPart[]): void {
     this.patches.push(...patches);
   }
 
@@ -38,7 +40,7 @@ export class KdbusCall {
 
   private write(error: Errno): Errno {
     try {
-      return this.caller.store(this.patches) === Errno.OK ? error : Errno.EFAULT;
+      return this.caller.scatter(NOTHING, 0, 0, this.patches) === Errno.OK ? error : Errno.EFAULT;
     } catch (thrown) {
       if (thrown instanceof Suspension) thrown.rest = () => this.write(error);
       throw thrown;

@@ -7,6 +7,12 @@ export const read = systemCall<[fd: number, buffer: number, count: number]>(
 export const write = systemCall<[fd: number, buffer: number, count: number]>(
   'int64_t write(int fd, uintptr_t buffer, size_t count)',
 );
+export const pread = systemCall<[fd: number, buffer: number, count: number, offset: number]>(
+  'int64_t pread(int fd, uintptr_t buffer, size_t count, int64_t offset)',
+);
+export const pwrite = systemCall<[fd: number, buffer: number, count: number, offset: number]>(
+  'int64_t pwrite(int fd, uintptr_t buffer, size_t count, int64_t offset)',
+);
 export const open = systemCall<[path: string, flags: number, mode: number]>(
   'int open(const char *path, int flags, unsigned int mode)',
 );
@@ -23,6 +29,7 @@ export const statx = systemCall<[dirfd: number, path: string, flags: number, mas
   'int statx(int dirfd, const char *path, int flags, unsigned int mask, uintptr_t buffer)',
 );
 
+export const O_RDWR = 2;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
@@ -44,4 +51,4 @@ export const STATX_INO = 0x100;
 export const STATX_SIZE = 0x200;
 
 /** `struct statx`, linux/stat.h. */
-export const Statx = { size: 256, mode: 28, ino: 32, fileSize: 40, devMajor: 136, devMinor: 140 } as const;
+export const Statx = { sizeof: 256, mode: 28, ino: 32, size: 40, devMajor: 136, devMinor: 140 } as const;

@@ -47,5 +47,5 @@ export const X64 = {
   callInstruction: [0x0f, 0x05],
   /** Below the stack pointer, but in use. */
   redZone: 128,
-  calls: { close: 3, recvmsg: 47, socketpair: 53, dup3: 292, prlimit64: 302 },
+  calls: { close: 3, recvmsg: 47, socketpair: 53, fcntl: 72, prlimit64: 302, close_range: 436 },
 } as const;

@@ -4,17 +4,15 @@ import { readFileSync } from 'node:fs';
  * The least capabilities with which clients of every user are served in full. Unit, image, README and tests name the
  * same ones.
  */
-export const NEEDED_CAPABILITIES = ['CAP_SYS_ADMIN', 'CAP_SYS_PTRACE', 'CAP_DAC_READ_SEARCH'] as const;
+export const NEEDED_CAPABILITIES = ['CAP_SYS_ADMIN', 'CAP_SYS_PTRACE', 'CAP_DAC_OVERRIDE'] as const;
 
 /** Bits of a capability set, linux/capability.h. */
 const BITS = {
   CAP_DAC_OVERRIDE: 1,
-  CAP_DAC_READ_SEARCH: 2,
   CAP_SETGID: 6,
   CAP_SETUID: 7,
   CAP_SYS_PTRACE: 19,
   CAP_SYS_ADMIN: 21,
-  CAP_SYS_RESOURCE: 24,
 } as const;
 
 export type Capability = keyof typeof BITS;

@@ -36,13 +36,7 @@ export const preconditions = (): readonly Condition[] => [
 ];
 
 /** The rest of what cannot be tried out here, or explains why a trial fails. */
-export const circumstances = (): readonly Condition[] => [
-  raisedLimits(),
-  confinement(),
-  seccomp(),
-  pidNamespace(),
-  wakeUps(),
-];
+export const circumstances = (): readonly Condition[] => [confinement(), seccomp(), pidNamespace(), wakeUps()];
 
 function kernel(): Condition {
   return {
@@ -90,16 +84,15 @@ function capability(name: Capability, refuses: readonly Deed[], use: string): Co
 const howToGet = (name: Capability): string =>
   `Run as root; in a container: docker run --cap-add ${name.slice('CAP_'.length)}; in a unit: CapabilityBoundingSet=.`;
 
-/** What /proc tells of a process is for its owner only, or for whoever may read every file. */
+/** What /proc tells of a process, and its memory there, is for its owner only, or for whoever may read and write every file. */
 function readAccess(): Condition {
-  const name = 'CAP_DAC_READ_SEARCH';
-  const found = holds(name) ? 'held' : holds('CAP_DAC_OVERRIDE') ? 'included in CAP_DAC_OVERRIDE' : 'not held';
+  const name = 'CAP_DAC_OVERRIDE';
   return {
     what: name,
-    state: found === 'not held' ? 'limited' : 'ok',
-    found,
+    state: holds(name) ? 'ok' : 'limited',
+    found: holds(name) ? 'held' : 'not held',
     advice: `It is needed to serve clients of other users than root. ${howToGet(name)}`,
-    refuses: ['look'],
+    refuses: ['look', 'install'],
   };
 }
 
@@ -126,17 +119,6 @@ function memoryCalls(): Condition {
     found: works ? 'works' : 'refused',
     advice: 'A seccomp filter forbids it; use one that allows process_vm_readv and process_vm_writev.',
     refuses: ['reach'],
-  };
-}
-
-function raisedLimits(): Condition {
-  const name = 'CAP_SYS_RESOURCE';
-  return {
-    what: name,
-    state: holds(name) ? 'ok' : 'limited',
-    found: holds(name) ? 'held' : 'not held',
-    advice: `Without it, clients right at their hard limit of descriptors cannot receive any. ${howToGet(name)}`,
-    refuses: [],
   };
 }
 

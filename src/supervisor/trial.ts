@@ -160,6 +160,6 @@ function judge(who: string, { step, state, why }: TrialReport, daemon: TrialDaem
   if (step !== 'user') return missing(what, found, explain(deeds), daemon.complaint());
   const advice =
     'Clients of another user were not tried: that takes CAP_SETUID and CAP_SETGID, which the daemon itself does not ' +
-    'need. They are served if CAP_DAC_READ_SEARCH is there.';
+    'need. They are served if CAP_DAC_OVERRIDE is there.';
   return { what, state: 'limited', found, advice };
 }

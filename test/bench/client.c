@@ -34,7 +34,11 @@
 #include <unistd.h>
 #include <linux/bus1.h>
 
-enum { MAX_PEERS = 1024, MAX_LOAD = 16384, ROUNDS = 9 };
+enum {
+	MAX_PEERS = 1024,
+	MAX_LOAD = 16384,
+	ROUNDS = 9,
+};
 
 static int sender, peers[MAX_PEERS], sockets[MAX_PEERS][2];
 static __u64 handles[MAX_LOAD];
@@ -66,8 +70,10 @@ static void send_once(void)
 {
 	struct iovec vec = { payload, n_bytes };
 	struct bus1_cmd_send send = {
-		.ptr_destinations = (unsigned long)handles, .n_destinations = n_peers,
-		.ptr_vecs = (unsigned long)&vec, .n_vecs = n_bytes ? 1 : 0,
+		.ptr_destinations = (unsigned long)handles,
+		.n_destinations = n_peers,
+		.ptr_vecs = (unsigned long)&vec,
+		.n_vecs = n_bytes ? 1 : 0,
 	};
 	check(ioctl(sender, BUS1_CMD_SEND, &send), "SEND");
 }
@@ -117,7 +123,10 @@ static void fds_cycle(void)
 	int fds[BUS1_FD_MAX];
 	for (size_t i = 0; i < n_fds; i++) fds[i] = null_fd;
 	struct bus1_cmd_send send = {
-		.ptr_destinations = (unsigned long)handles, .n_destinations = 1, .ptr_fds = (unsigned long)fds, .n_fds = n_fds,
+		.ptr_destinations = (unsigned long)handles,
+		.n_destinations = 1,
+		.ptr_fds = (unsigned long)fds,
+		.n_fds = n_fds,
 	};
 	struct bus1_cmd_recv recv = { .flags = BUS1_RECV_FLAG_INSTALL_FDS, .max_offset = -1 };
 	double start = now();
@@ -279,7 +288,7 @@ int main(int argc, char **argv)
 		make_peers(is_nested);
 		if (is_loaded) load(argv[3], n_load);
 		pool = mmap(NULL, 1 << 20, PROT_READ, MAP_SHARED, peers[0], 0);
-		measure(!strcmp(mode, "send") ? send_only : n_fds ? fds_cycle : cycle);
+		measure(!strcmp(mode, "send") ? send_only : (n_fds ? fds_cycle : cycle));
 	}
 	return 0;
 }

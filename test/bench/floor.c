@@ -21,7 +21,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { FLOOR = FUSE_ROOT_ID + 1, MAILBOX, MAX_OPENS = 1 << 16, PAGES = 1 << 16 };
+enum {
+	FLOOR = FUSE_ROOT_ID + 1,
+	MAILBOX,
+	MAX_OPENS = 1 << 16,
+	PAGES = 1 << 16,
+};
 
 static int fuse;
 /* The first one's file handle is even. */
@@ -49,8 +54,12 @@ static struct fuse_attr attributes(uint64_t node)
 
 static void wake(struct box *box)
 {
-	struct { struct fuse_out_header head; struct fuse_notify_poll_wakeup_out body; } out = {
-		{ .len = sizeof out, .error = FUSE_NOTIFY_POLL }, { .kh = box->kh },
+	struct {
+		struct fuse_out_header head;
+		struct fuse_notify_poll_wakeup_out body;
+	} out = {
+		{ .len = sizeof out, .error = FUSE_NOTIFY_POLL },
+		{ .kh = box->kh },
 	};
 	if (!box->is_awaited) return;
 	box->is_awaited = 0;
@@ -104,7 +113,10 @@ static void serve(char *request)
 	}
 	case FUSE_IOCTL: {
 		struct fuse_ioctl_in *ioctl = (void *)body;
-		struct { struct fuse_ioctl_out head; char data[256]; } out = { .data = "" };
+		struct {
+			struct fuse_ioctl_out head;
+			char data[256];
+		} out = { .data = "" };
 		memcpy(out.data, ioctl + 1, ioctl->in_size);
 		if (in->nodeid == MAILBOX && ioctl->cmd == BUS1_CMD_RECV) {
 			if (boxes[ioctl->fh].pending == 0) return reply(in, -EAGAIN, NULL, 0);

@@ -33,13 +33,20 @@
 #include <systemd/sd-bus.h>
 #endif
 
-enum { MAX_RECEIVERS = 64, PAGE = 4096, KIB = 1024, WINDOW_BYTES = 4 << 20, WINDOW = 64 };
+enum {
+	MAX_RECEIVERS = 64,
+	PAGE = 4096,
+	KIB = 1024,
+	WINDOW_BYTES = 4 << 20,
+	WINDOW = 64,
+};
 
 /* What all processes of one run share. */
-static struct shared {
+struct shared {
 	int ready, done, go;
 	double last;
-} *shared;
+};
+static struct shared *shared;
 
 /* Where messages come in; and where they go to, by all of whom they are received at once. */
 struct end {
@@ -143,8 +150,10 @@ static void bus1_send(struct end *end, size_t size)
 {
 	struct iovec vec = { payload, size };
 	struct bus1_cmd_send send = {
-		.ptr_destinations = (unsigned long)end->handles, .n_destinations = end->n,
-		.ptr_vecs = (unsigned long)&vec, .n_vecs = size ? 1 : 0,
+		.ptr_destinations = (unsigned long)end->handles,
+		.n_destinations = end->n,
+		.ptr_vecs = (unsigned long)&vec,
+		.n_vecs = size ? 1 : 0,
 	};
 	check(ioctl(end->fd, BUS1_CMD_SEND, &send), "SEND");
 }

@@ -18,7 +18,11 @@ import { median } from './statistics.js';
  *   npm run bench:peers -- DIRECTORY [ROUNDS]     writes peers.json and a chart of each placement
  */
 
-const [directory = 'bench', rounds = '5'] = process.argv.slice(2);
+const [directory = '', rounds = '5'] = process.argv.slice(2);
+if (directory === '') {
+  console.error('usage: npm run bench:peers -- DIRECTORY [ROUNDS]');
+  process.exit(1);
+}
 const ROUNDS = Number(rounds);
 /** Longer than --latency auto holds on after the last call, so that nobody else profits from it. */
 const REST_MS = 100;

@@ -54,7 +54,9 @@ interface Column {
 
 const client = compiler.compile('bench/client.c', 'client', '-O2');
 const pinned = ['taskset', '-c', CPU];
-const daemon = await Daemon.start(['--no-link', '--latency', 'off'], ['--perf-basic-prof'], pinned);
+// perf looks for V8's map in /tmp; what else V8 logs with it goes where the rest goes
+const options = ['--perf-basic-prof', `--logfile=${join(temporaryDirectory('v8'), 'v8.log')}`];
+const daemon = await Daemon.start(['--no-link', '--latency', 'off'], options, pinned);
 const { pid, devicePid } = await daemon.status();
 try {
   const columns: Column[] = [];

@@ -95,8 +95,14 @@ static inline int query(int peer, struct bus1_cmd_peer_reset *query)
 
 /* Changes nothing unless told. */
 #define RESET(...) \
-	&(struct bus1_cmd_peer_reset){ .peer_flags = -1, .max_slices = -1, .max_handles = -1, .max_inflight_bytes = -1, \
-				       .max_inflight_fds = -1, ##__VA_ARGS__ }
+	(&(struct bus1_cmd_peer_reset){ \
+		.peer_flags = -1, \
+		.max_slices = -1, \
+		.max_handles = -1, \
+		.max_inflight_bytes = -1, \
+		.max_inflight_fds = -1, \
+		##__VA_ARGS__, \
+	})
 
 static inline int reset(int peer, const struct bus1_cmd_peer_reset *reset)
 {
@@ -156,10 +162,13 @@ static inline int send_message(int peer, const struct message *m)
 	struct iovec vec = { (void *)m->payload, m->size };
 	struct bus1_cmd_send send = {
 		.flags = m->flags,
-		.ptr_destinations = (uintptr_t)m->destinations, .n_destinations = m->n_destinations,
+		.ptr_destinations = (uintptr_t)m->destinations,
+		.n_destinations = m->n_destinations,
 		.ptr_errors = (uintptr_t)m->errors,
-		.ptr_vecs = (uintptr_t)&vec, .n_vecs = m->payload ? 1 : 0,
-		.ptr_handles = (uintptr_t)m->handles, .n_handles = m->n_handles,
+		.ptr_vecs = (uintptr_t)&vec,
+		.n_vecs = m->payload ? 1 : 0,
+		.ptr_handles = (uintptr_t)m->handles,
+		.n_handles = m->n_handles,
 	};
 	return command(peer, BUS1_CMD_SEND, &send);
 }
@@ -167,15 +176,23 @@ static inline int send_message(int peer, const struct message *m)
 /* SEND of a text to one destination. */
 static inline int send_text(int peer, __u64 destination, const char *text)
 {
-	return send_message(peer, &(struct message){ .destinations = &destination, .n_destinations = 1, .payload = text,
-						     .size = strlen(text) });
+	return send_message(peer, &(struct message){
+					  .destinations = &destination,
+					  .n_destinations = 1,
+					  .payload = text,
+					  .size = strlen(text),
+				  });
 }
 
 /* SEND of handles to one destination. */
 static inline int send_handles(int peer, __u64 destination, const __u64 *handles, size_t n)
 {
-	return send_message(peer, &(struct message){ .destinations = &destination, .n_destinations = 1, .handles = handles,
-						     .n_handles = n });
+	return send_message(peer, &(struct message){
+					  .destinations = &destination,
+					  .n_destinations = 1,
+					  .handles = handles,
+					  .n_handles = n,
+				  });
 }
 
 static inline int recv_flags(int peer, struct bus1_cmd_recv *recv, __u64 flags)
@@ -279,7 +296,7 @@ struct test_case {
 	void (*run)(void);
 };
 
-#define CASE(name) { #name, name }
+#define CASE(function) ((struct test_case){ .name = #function, .run = function })
 #define MAIN(...) \
 	int main(int argc, char **argv) \
 	{ \

@@ -11,9 +11,16 @@ static void vectors_are_half_as_large(void)
 	struct iovec vecs[1024];
 	char payload[1024];
 	for (int i = 0; i < 1024; i++) payload[i] = i * 3, vecs[i] = (struct iovec){ payload + i, 1 };
-	struct bus1_cmd_send send = { .flags = BUS1_SEND_FLAG_CONTINUE, .ptr_destinations = (uintptr_t)&handle, .n_destinations = 1,
-				      .ptr_errors = (uintptr_t)errors, .ptr_vecs = (uintptr_t)vecs, .n_vecs = 1024,
-				      .ptr_handles = (uintptr_t)&carried, .n_handles = 1 };
+	struct bus1_cmd_send send = {
+		.flags = BUS1_SEND_FLAG_CONTINUE,
+		.ptr_destinations = (uintptr_t)&handle,
+		.n_destinations = 1,
+		.ptr_errors = (uintptr_t)errors,
+		.ptr_vecs = (uintptr_t)vecs,
+		.n_vecs = 1024,
+		.ptr_handles = (uintptr_t)&carried,
+		.n_handles = 1,
+	};
 	EXPECT(sizeof *vecs, 8);
 	EXPECT(command(a, BUS1_CMD_SEND, &send), 0);
 	EXPECT(errors[0], 0);

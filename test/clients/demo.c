@@ -24,7 +24,10 @@
 #include <unistd.h>
 #include <linux/bus1.h>
 
-enum { CLIENTS = 3, POOL_SIZE = 1 << 20 };
+enum {
+	CLIENTS = 3,
+	POOL_SIZE = 1 << 20,
+};
 #define SERVICE_NODE 0x10 /* the owner chooses the ids of its nodes */
 #define REPLY_NODE 0x20
 
@@ -67,9 +70,12 @@ static void send_text(const struct peer *peer, const __u64 *destinations, size_t
 {
 	struct iovec vec = { (void *)text, strlen(text) + 1 };
 	struct bus1_cmd_send send = {
-		.ptr_destinations = (uintptr_t)destinations, .n_destinations = n,
-		.ptr_vecs = (uintptr_t)&vec, .n_vecs = 1,
-		.ptr_handles = (uintptr_t)handle, .n_handles = handle != NULL,
+		.ptr_destinations = (uintptr_t)destinations,
+		.n_destinations = n,
+		.ptr_vecs = (uintptr_t)&vec,
+		.n_vecs = 1,
+		.ptr_handles = (uintptr_t)handle,
+		.n_handles = handle != NULL,
 	};
 	check(ioctl(peer->fd, BUS1_CMD_SEND, &send), "SEND");
 }
@@ -106,7 +112,7 @@ static void run_service(const struct peer *service)
 		const char *text = service->pool + request.msg.offset;
 		char reply[64];
 		size_t i = 0;
-		do reply[i] = toupper((unsigned char)text[i]); while (text[i++] && i < sizeof reply - 1);
+		for (; text[i] && i < sizeof reply - 1; i++) reply[i] = toupper((unsigned char)text[i]);
 		reply[i] = 0;
 		callers[calls] = carried_handle(service, &request);
 		say(service, "got \"%s\" from pid %u with handle 0x%llx to reply to", text, request.msg.pid, callers[calls]);
@@ -116,7 +122,9 @@ static void run_service(const struct peer *service)
 	say(service, "sends one message to all %d handles, then destroys its node", CLIENTS);
 	send_text(service, callers, CLIENTS, "closing time", NULL);
 	struct bus1_cmd_nodes_destroy destroy = {
-		.flags = BUS1_NODES_DESTROY_FLAG_RELEASE_HANDLES, .ptr_nodes = (uintptr_t)&node, .n_nodes = 1,
+		.flags = BUS1_NODES_DESTROY_FLAG_RELEASE_HANDLES,
+		.ptr_nodes = (uintptr_t)&node,
+		.n_nodes = 1,
 	};
 	check(ioctl(service->fd, BUS1_CMD_NODES_DESTROY, &destroy), "NODES_DESTROY");
 }

@@ -14,8 +14,12 @@
 
 static int send_fds(int peer, __u64 destination, const int *fds, size_t n)
 {
-	struct bus1_cmd_send send = { .ptr_destinations = (uintptr_t)&destination, .n_destinations = 1, .ptr_fds = (uintptr_t)fds,
-				      .n_fds = n };
+	struct bus1_cmd_send send = {
+		.ptr_destinations = (uintptr_t)&destination,
+		.n_destinations = 1,
+		.ptr_fds = (uintptr_t)fds,
+		.n_fds = n,
+	};
 	return command(peer, BUS1_CMD_SEND, &send);
 }
 
@@ -114,8 +118,16 @@ static void together_with_payload_and_handles(void)
 	int a = peer_open(), b = peer_open(), fd = marked(7);
 	__u64 handle = give(b, 8, a), own = 8;
 	struct iovec vec = { "13 bytes long", 13 };
-	struct bus1_cmd_send send = { .ptr_destinations = (uintptr_t)&handle, .n_destinations = 1, .ptr_vecs = (uintptr_t)&vec,
-				      .n_vecs = 1, .ptr_handles = (uintptr_t)&own, .n_handles = 1, .ptr_fds = (uintptr_t)&fd, .n_fds = 1 };
+	struct bus1_cmd_send send = {
+		.ptr_destinations = (uintptr_t)&handle,
+		.n_destinations = 1,
+		.ptr_vecs = (uintptr_t)&vec,
+		.n_vecs = 1,
+		.ptr_handles = (uintptr_t)&own,
+		.n_handles = 1,
+		.ptr_fds = (uintptr_t)&fd,
+		.n_fds = 1,
+	};
 	struct bus1_cmd_recv recv;
 	EXPECT(command(a, BUS1_CMD_SEND, &send), 0);
 	EXPECT(installing(b, &recv), 0);
@@ -562,7 +574,8 @@ static void a_result_that_can_be_written_now_and_then(void)
 		int r;
 		EXPECT(send_fds(a, 8, &fd, 1), 0);
 		do {
-			while (protect(recv, PROT_READ | PROT_WRITE) != 0);
+			while (protect(recv, PROT_READ | PROT_WRITE) != 0)
+				;
 			struct bus1_cmd_recv fresh = { .flags = BUS1_RECV_FLAG_INSTALL_FDS, .max_offset = -1 };
 			struct iovec from = { &fresh, sizeof fresh }, to = { recv, sizeof fresh };
 			if (process_vm_writev(getpid(), &from, 1, &to, 1, 0) != sizeof fresh) continue;

@@ -77,7 +77,8 @@ static void no_sender_is_nobody(void)
 	pid_t child = fork();
 	if (child == 0) {
 		int r = send_text(a, 8, "who");
-		_exit(r == 0 ? 0 : means_no_descriptors(r) || r == -EDQUOT ? 1 : 2);
+		_exit(r == 0 ? 0 : means_no_descriptors(r) || r == -EDQUOT ? 1
+									   : 2);
 	}
 	CHECK(waitpid(child, &status, 0) == child);
 	relax();

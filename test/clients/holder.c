@@ -20,8 +20,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (!strcmp(argv[2], "overfill")) {
-		int r;
-		while ((r = send_text(peer, 8, "x")) == 0);
+		int r = 0;
+		while (r == 0) r = send_text(peer, 8, "x");
 		printf("%s ", strerrorname_np(-r));
 		printf("%s\n", strerrorname_np(-send_text(peer, 8, "x")));
 		return 0;

@@ -38,7 +38,8 @@ static void a_freed_pool_gives_its_memory_back(void)
 /* More than one system call copies: 2^31 bytes less a page. What is sent was never written, and so takes no memory. */
 static void to_many_at_once(void)
 {
-	enum { N = 5, SIZE = 429496728 };
+	enum { N = 5,
+	       SIZE = 429496728 };
 	int a = peer_open(), peers[N];
 	__u64 handles[N];
 	struct bus1_cmd_recv recv;

@@ -31,7 +31,10 @@ int main(int argc, char **argv)
 	device = argv[1];
 	bool is_server = !strcmp(argv[3], "serve");
 	int peer = peer_open(), connection = at_socket(argv[2], is_server);
-	union { struct cmsghdr head; char space[CMSG_SPACE(sizeof(int))]; } control = { 0 };
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
 	__u64 handle = 0;
 	struct iovec vec = { &handle, sizeof handle };
 	struct msghdr message = { .msg_iov = &vec, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
@@ -59,8 +62,14 @@ int main(int argc, char **argv)
 	CHECK(read(connection, &handle, sizeof handle) == sizeof handle);
 	CHECK(pipe2(ends, O_CLOEXEC) == 0);
 	vec = (struct iovec){ "hello", 5 };
-	struct bus1_cmd_send send = { .ptr_destinations = (uintptr_t)&handle, .n_destinations = 1, .ptr_vecs = (uintptr_t)&vec,
-				      .n_vecs = 1, .ptr_fds = (uintptr_t)&ends[1], .n_fds = 1 };
+	struct bus1_cmd_send send = {
+		.ptr_destinations = (uintptr_t)&handle,
+		.n_destinations = 1,
+		.ptr_vecs = (uintptr_t)&vec,
+		.n_vecs = 1,
+		.ptr_fds = (uintptr_t)&ends[1],
+		.n_fds = 1,
+	};
 	EXPECT(command(peer, BUS1_CMD_SEND, &send), 0);
 	close(ends[1]);
 	CHECK(read(ends[0], text, sizeof text - 1) > 0);

@@ -13,8 +13,15 @@ static void unicast_and_multicast(void)
 	__u64 handles[N];
 	struct bus1_cmd_recv recv;
 	for (int i = 0; i < N; i++) handles[i] = give(b[i] = peer_open(), 8 * i, a);
-	EXPECT(send_message(a, &(struct message){ .destinations = handles, .n_destinations = N, .payload = "all", .size = 3,
-						  .handles = (__u64[]){ 80 }, .n_handles = 1 }), 0);
+	EXPECT(send_message(a, &(struct message){
+				       .destinations = handles,
+				       .n_destinations = N,
+				       .payload = "all",
+				       .size = 3,
+				       .handles = (__u64[]){ 80 },
+				       .n_handles = 1,
+			       }),
+	       0);
 	for (int i = 0; i < N; i++) {
 		const uint8_t *map = pool(b[i]);
 		EXPECT(recv_message(b[i], &recv), 0);
@@ -47,7 +54,10 @@ static void one_transaction_to_one_peer_continues(void)
 
 static void global_order(void)
 {
-	enum { N = 6, ROUNDS = 200 };
+	enum {
+		N = 6,
+		ROUNDS = 200,
+	};
 	int a[N], b[2];
 	pid_t children[N];
 	__u64 handles[N][2], seen[2][N * ROUNDS];
@@ -61,8 +71,12 @@ static void global_order(void)
 		if ((children[i] = fork()) > 0) continue;
 		for (int r = 0; r < ROUNDS; r++) {
 			__u64 mark = i * ROUNDS + r;
-			CHECK(!send_message(a[i], &(struct message){ .destinations = handles[i], .n_destinations = 2,
-								     .payload = &mark, .size = 8 }));
+			CHECK(!send_message(a[i], &(struct message){
+							  .destinations = handles[i],
+							  .n_destinations = 2,
+							  .payload = &mark,
+							  .size = 8,
+						  }));
 		}
 		_exit(0);
 	}
@@ -87,8 +101,13 @@ static void payload_sizes_and_slices(void)
 	memset(payload, 'p', sizeof payload);
 	const uint8_t *map = pool(b);
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-		EXPECT(send_message(a, &(struct message){ .destinations = &handle, .n_destinations = 1, .payload = payload,
-							  .size = sizes[i] }), 0);
+		EXPECT(send_message(a, &(struct message){
+					       .destinations = &handle,
+					       .n_destinations = 1,
+					       .payload = payload,
+					       .size = sizes[i],
+				       }),
+		       0);
 		EXPECT(recv_message(b, &recv), 0);
 		EXPECT(recv.msg.n_bytes, sizes[i]);
 		EXPECT(recv.msg.offset, offset);
@@ -109,8 +128,12 @@ static void many_vectors(void)
 	struct bus1_cmd_recv recv;
 	__u64 handle = give(b, 8, a);
 	for (int i = 0; i < 1025; i++) payload[i] = i * 7, vecs[i] = (struct iovec){ payload + i, 1 };
-	struct bus1_cmd_send send = { .ptr_destinations = (uintptr_t)&handle, .n_destinations = 1,
-				      .ptr_vecs = (uintptr_t)vecs, .n_vecs = 1024 };
+	struct bus1_cmd_send send = {
+		.ptr_destinations = (uintptr_t)&handle,
+		.n_destinations = 1,
+		.ptr_vecs = (uintptr_t)vecs,
+		.n_vecs = 1024,
+	};
 	EXPECT(send_raw(a, send), 0);
 	EXPECT(recv_message(b, &recv), 0);
 	EXPECT(recv.msg.n_bytes, 1024);
@@ -122,16 +145,25 @@ static void many_vectors(void)
 /* However many vectors there are for however many receivers; and none of them gets anything if one cannot be read. */
 static void many_vectors_to_many(void)
 {
-	enum { RECEIVERS = 130, MOST = 1024 };
+	enum {
+		RECEIVERS = 130,
+		MOST = 1024,
+	};
 	static uint8_t payload[3 * MOST];
 	int a = peer_open(), b[RECEIVERS];
 	__u64 handles[RECEIVERS];
 	struct iovec vecs[MOST];
 	for (size_t i = 0; i < sizeof payload; i++) payload[i] = i * 7;
 	for (int i = 0; i < RECEIVERS; i++) handles[i] = give(b[i] = peer_open(), 8, a);
-	for (int n = 1; n <= MOST; n = n == 1 ? 7 : n == 7 ? 300 : n == 300 ? 600 : n == 600 ? MOST : MOST + 1) {
-		struct bus1_cmd_send send = { .ptr_destinations = (uintptr_t)handles, .n_destinations = RECEIVERS,
-					      .ptr_vecs = (uintptr_t)vecs, .n_vecs = n };
+	static const int counts[] = { 1, 7, 300, 600, MOST };
+	for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+		int n = counts[c];
+		struct bus1_cmd_send send = {
+			.ptr_destinations = (uintptr_t)handles,
+			.n_destinations = RECEIVERS,
+			.ptr_vecs = (uintptr_t)vecs,
+			.n_vecs = n,
+		};
 		for (int i = 0; i < n; i++) vecs[i] = (struct iovec){ payload + 3 * i, 3 };
 		vecs[n - 1].iov_base = (void *)BAD_POINTER;
 		EXPECT(command(a, BUS1_CMD_SEND, &send), -EFAULT);
@@ -190,18 +222,32 @@ static void send_checks_in_order(void)
 
 static void vectors_are_checked(void)
 {
-	static const struct { uint64_t base, size; int error; } cases[] = {
-		{ 0x1000, 1ULL << 63, -EMSGSIZE }, { 0x1000, -1, -EMSGSIZE },
-		{ 0x1000, 0x7fffffffffffffff, -EFAULT }, { 0x7ffffffff000, 1, -EFAULT }, { 0x7ffffffff001, 0, -EFAULT },
-		{ 0xffff888000001000, 0, -EFAULT }, { 0x1000, 0x7ffff001, -EMSGSIZE }, { 0x1000, 0x20000000, -EMSGSIZE },
-		{ 0x1000, 0x1ffffff9, -EMSGSIZE }, { 0, 0, 0 }, { 0x7ffffffff000, 0, 0 },
+	static const struct {
+		uint64_t base, size;
+		int error;
+	} cases[] = {
+		{ 0x1000, 1ULL << 63, -EMSGSIZE },
+		{ 0x1000, -1, -EMSGSIZE },
+		{ 0x1000, 0x7fffffffffffffff, -EFAULT },
+		{ 0x7ffffffff000, 1, -EFAULT },
+		{ 0x7ffffffff001, 0, -EFAULT },
+		{ 0xffff888000001000, 0, -EFAULT },
+		{ 0x1000, 0x7ffff001, -EMSGSIZE },
+		{ 0x1000, 0x20000000, -EMSGSIZE },
+		{ 0x1000, 0x1ffffff9, -EMSGSIZE },
+		{ 0, 0, 0 },
+		{ 0x7ffffffff000, 0, 0 },
 	};
 	int a = peer_open();
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct iovec vec = { (void *)cases[i].base, cases[i].size };
 		__u64 own = 8;
-		struct bus1_cmd_send send = { .ptr_vecs = (uintptr_t)&vec, .n_vecs = 1, .ptr_destinations = (uintptr_t)&own,
-					      .n_destinations = 1 };
+		struct bus1_cmd_send send = {
+			.ptr_vecs = (uintptr_t)&vec,
+			.n_vecs = 1,
+			.ptr_destinations = (uintptr_t)&own,
+			.n_destinations = 1,
+		};
 		EXPECT(send_raw(a, send), cases[i].error);
 	}
 }
@@ -213,8 +259,15 @@ static void a_failed_send_changes_nothing(void)
 	struct bus1_cmd_recv recv;
 	EXPECT(reset(c, RESET(.max_slices = 0)), 0);
 	for (int i = 0; i < 20000; i++) {
-		EXPECT(send_message(a, &(struct message){ .destinations = handles, .n_destinations = 2, .payload = "12345678",
-							  .size = 8, .handles = (__u64[]){ 800 }, .n_handles = 1 }), -EDQUOT);
+		EXPECT(send_message(a, &(struct message){
+					       .destinations = handles,
+					       .n_destinations = 2,
+					       .payload = "12345678",
+					       .size = 8,
+					       .handles = (__u64[]){ 800 },
+					       .n_handles = 1,
+				       }),
+		       -EDQUOT);
 	}
 	CHECK(nothing(b) && nothing(c) && nothing(a));
 	EXPECT(send_text(a, handles[0], "first"), 0);
@@ -344,8 +397,14 @@ static void continue_reports_each_destination(void)
 	int a = peer_open(), b = peer_open(), c = peer_open(), d = peer_open();
 	__u64 handles[] = { give(b, 8, a), give(c, 8, a), give(d, 8, a) };
 	int errors[] = { -1, -1, -1, -1 };
-	struct message m = { .flags = BUS1_SEND_FLAG_CONTINUE, .destinations = handles, .n_destinations = 3, .payload = "x", .size = 1,
-			     .errors = errors };
+	struct message m = {
+		.flags = BUS1_SEND_FLAG_CONTINUE,
+		.destinations = handles,
+		.n_destinations = 3,
+		.payload = "x",
+		.size = 1,
+		.errors = errors,
+	};
 	EXPECT(reset(b, RESET(.max_slices = 0)), 0);
 	EXPECT(disconnect(c), 0);
 	EXPECT(send_message(a, &m), 0);

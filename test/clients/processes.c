@@ -26,7 +26,10 @@ static void a_passed_descriptor_shares_the_peer(void)
 	int sockets[2], a = peer_open(), b = peer_open();
 	__u64 handle = give(a, 8, b);
 	CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets) == 0);
-	union { struct cmsghdr head; char space[CMSG_SPACE(sizeof(int))]; } control = { 0 };
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
 	struct iovec vec = { "x", 1 };
 	struct msghdr message = { .msg_iov = &vec, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
 	pid_t child = fork();
@@ -221,10 +224,20 @@ static void another_users_share_is_bounded(void)
 		int own = peer_open();
 		__u64 handle = give(a, 8, own);
 		for (int i = 0; i < 4; i++)
-			EXPECT(send_message(own, &(struct message){ .destinations = &handle, .n_destinations = 1,
-								    .payload = &(char[100]){ 0 }, .size = 96 }), 0);
-		EXPECT(send_message(own, &(struct message){ .destinations = &handle, .n_destinations = 1,
-							    .payload = &(char[100]){ 0 }, .size = 96 }), -EDQUOT);
+			EXPECT(send_message(own, &(struct message){
+							 .destinations = &handle,
+							 .n_destinations = 1,
+							 .payload = &(char[100]){ 0 },
+							 .size = 96,
+						 }),
+			       0);
+		EXPECT(send_message(own, &(struct message){
+						 .destinations = &handle,
+						 .n_destinations = 1,
+						 .payload = &(char[100]){ 0 },
+						 .size = 96,
+					 }),
+		       -EDQUOT);
 		_exit(0);
 	}
 	join(child);
@@ -280,8 +293,13 @@ static void a_payload_from_a_pool(void)
 	const uint8_t *map = pool(a);
 	EXPECT(send_text(a, own, "forwarded"), 0);
 	EXPECT(recv_message(a, &recv), 0);
-	EXPECT(send_message(a, &(struct message){ .destinations = &handle, .n_destinations = 1,
-						  .payload = map + recv.msg.offset, .size = 9 }), 0);
+	EXPECT(send_message(a, &(struct message){
+				       .destinations = &handle,
+				       .n_destinations = 1,
+				       .payload = map + recv.msg.offset,
+				       .size = 9,
+			       }),
+	       0);
 	EXPECT_TEXT(b, 8, "forwarded");
 }
 

@@ -16,7 +16,8 @@
 #include <sys/user.h>
 #include "bus1-test.h"
 
-enum { PEER = 100, LISTENER = 101 };
+enum { PEER = 100,
+       LISTENER = 101 };
 
 static void install_filter(void)
 {
@@ -40,7 +41,10 @@ static void give_listener(const char *path)
 {
 	static const char state[] = "{\"fds\":[\"seccompFd\"],\"state\":{\"id\":\"test\"}}";
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	union { struct cmsghdr head; char space[CMSG_SPACE(sizeof(int))]; } control = { 0 };
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
 	struct iovec vec = { (void *)state, strlen(state) };
 	struct msghdr message = { .msg_iov = &vec, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), listener = LISTENER;

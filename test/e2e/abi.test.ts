@@ -249,7 +249,8 @@ describe('linux/', () => {
     expectAll(
       ['sys/stat.h', 'sys/resource.h', 'sys/socket.h', 'sys/uio.h', 'linux/seccomp.h'],
       [
-        { c: 'sizeof(struct statx)', value: Statx.size },
+        { c: 'sizeof(struct statx)', value: Statx.sizeof },
+        { c: 'offsetof(struct statx, stx_size)', value: Statx.size },
         { c: 'offsetof(struct statx, stx_mode)', value: Statx.mode },
         { c: 'offsetof(struct statx, stx_ino)', value: Statx.ino },
         { c: 'offsetof(struct statx, stx_dev_major)', value: Statx.devMajor },

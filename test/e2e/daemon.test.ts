@@ -14,7 +14,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { DaemonStatus } from '../../src/engine/daemon-status.js';
-import { bus1fs, CLI, Daemon, isMounted, run } from '../support/bus1fs.js';
+import { bus1fsAs } from '../support/as-user.js';
+import { bus1fs, Daemon, isMounted, run } from '../support/bus1fs.js';
 import { compiler, INCLUDE_DIR } from '../support/compile.js';
 import { temporaryDirectory } from '../support/temporary.js';
 
@@ -287,6 +288,7 @@ describe('status', () => {
         pid: client.pid,
         command: 'holder',
         uid: 0,
+        abi: '2016',
         connected: true,
         nodes: 1,
         handles: 1,
@@ -296,7 +298,7 @@ describe('status', () => {
       },
     ]);
     const text = (await bus1fs('status', daemon.directory)).stdout;
-    expect(text).toMatch(new RegExp(`${client.pid} +holder +0 +connected +1 +1 +1 +1 +8`));
+    expect(text).toMatch(new RegExp(`${client.pid} +holder +0 +2016 +connected +1 +1 +1 +1 +8`));
     client.kill();
     await client.exited;
     expect((await status(daemon.directory)).bus1?.peers).toEqual([]);
@@ -306,11 +308,8 @@ describe('status', () => {
   test('is for root in the pid namespace of the daemon only', async () => {
     const daemon = await Daemon.startAt(join(directory, 'm'));
     const file = join(daemon.directory, 'status');
-    const umount = await run('setpriv', [
-      ...['--reuid=65534', '--regid=65534', '--clear-groups', '--bounding-set=-all'],
-      ...[process.execPath, CLI, 'umount', daemon.directory],
-    ]);
-    expect(umount).toMatchObject({ status: 1, stderr: expect.stringContaining('run as root') });
+    const [command, ...args] = bus1fsAs(65534, 'umount', daemon.directory);
+    expect(await run(command, args)).toMatchObject({ status: 1, stderr: expect.stringContaining('run as root') });
     const asNobody = await run('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', 'cat', file]);
     expect(asNobody.stderr).toContain('Permission denied');
     const inContainer = await run('unshare', ['--pid', '--fork', 'cat', file]);

@@ -54,8 +54,8 @@ describe('doctor', () => {
     expect(ok).toEqual(expect.arrayContaining([...ROOT, ...ANOTHER]));
   });
 
-  test('without CAP_DAC_READ_SEARCH clients of other users fail, and it says where and why', async () => {
-    const { status, ok, missing, about } = await examine(...withOnly(without('CAP_DAC_READ_SEARCH')));
+  test('without CAP_DAC_OVERRIDE clients of other users fail, and it says where and why', async () => {
+    const { status, ok, missing, about } = await examine(...withOnly(without('CAP_DAC_OVERRIDE')));
     expect({ status, missing }).toEqual({
       status: 1,
       missing: ['user 65534: stat()', 'user 65534: HANDLE_TRANSFER'],
@@ -63,9 +63,9 @@ describe('doctor', () => {
     expect(ok).toEqual(expect.arrayContaining(ROOT));
     expect(about('user 65534: HANDLE_TRANSFER')).toMatchObject({
       found: 'EBADF',
-      advice: expect.stringContaining('CAP_DAC_READ_SEARCH (not held)'),
+      advice: expect.stringContaining('CAP_DAC_OVERRIDE (not held)'),
     });
-    expect(about('CAP_DAC_READ_SEARCH')?.advice).toContain('docker run --cap-add DAC_READ_SEARCH');
+    expect(about('CAP_DAC_OVERRIDE')?.advice).toContain('docker run --cap-add DAC_OVERRIDE');
   });
 
   test('without CAP_SYS_PTRACE the daemon does not start, and it says why', async () => {
@@ -160,8 +160,8 @@ describe('mount', () => {
     expect(outcome).toMatchObject({ status: 1, stdout: '', stderr: expect.stringContaining('user namespace') });
   });
 
-  test('warns that only clients of root are served without CAP_DAC_READ_SEARCH', async () => {
-    const few = await Daemon.start(['--no-link'], [], [], without('CAP_DAC_READ_SEARCH'));
+  test('warns that only clients of root are served without CAP_DAC_OVERRIDE', async () => {
+    const few = await Daemon.start(['--no-link'], [], [], without('CAP_DAC_OVERRIDE'));
     expect(few.log).toContain('It is needed to serve clients of other users than root.');
     expect(await few.stop()).toBe(0);
     const enough = await Daemon.start();

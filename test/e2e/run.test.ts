@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { bus1fsAs } from '../support/as-user.js';
 import { CLI, Daemon, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
 import { temporaryDirectory } from '../support/temporary.js';
@@ -40,8 +41,8 @@ describe('bus1fs run', () => {
   });
 
   test('needs no privilege', async () => {
-    const asUser = ['--reuid', '4321', '--regid', '4321', '--clear-groups', process.execPath, ...RUN];
-    expect(await run('setpriv', [...asUser, disconnect, daemon.device, 'null_is_allowed'])).toEqual(SILENCE);
+    const [command, ...args] = bus1fsAs(4321, 'run', '--', disconnect, daemon.device, 'null_is_allowed');
+    expect(await run(command, args)).toEqual(SILENCE);
   });
 
   test('does not keep descriptors from being installed', async () => {

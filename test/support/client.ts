@@ -22,15 +22,13 @@ import type {
   Credentials,
   HeldFiles,
   Identity,
+  MemoryPart,
   MemoryRange,
   OpenFile,
-  Patch,
-  Piece,
-  ThreadStanding,
   Viewpoint,
-  Waitable,
   WantedMemfd,
 } from '../../src/device.js';
+import { PlainCaller, ShiftedIds } from './plain-caller.js';
 
 /** An address at which no client has memory. */
 export const BAD_ADDRESS = 0x1000;
@@ -97,31 +95,8 @@ export class FakeFiles implements HeldFiles {
 }
 
 /** One that sees everybody as so much more than they are. */
-export class FakeViewpoint implements Viewpoint {
-  readonly pidNamespace = '';
-  readonly userNamespace = '';
-  readonly shift: number;
+export class FakeViewpoint extends ShiftedIds implements Viewpoint {
   isReleased = false;
-
-  constructor(shift: number) {
-    this.shift = shift;
-  }
-
-  uidInside(uid: number): number {
-    return uid + this.shift;
-  }
-
-  gidInside(gid: number): number {
-    return gid + this.shift;
-  }
-
-  uidOutside(uid: number): number {
-    return uid - this.shift;
-  }
-
-  gidOutside(gid: number): number {
-    return gid - this.shift;
-  }
 
   release(): void {
     this.isReleased = true;
@@ -143,13 +118,12 @@ class FakeIdentity implements Identity {
 }
 
 /** A client without a kernel: it has memory, descriptors and an identity, and can be told to lack any of them. */
-export class Client implements Caller {
+export class Client extends PlainCaller implements Caller {
   uid: number;
   gid = 20;
   pid = 300;
   tid = 301;
   is32Bit = false;
-  argumentAddress = 0;
   readonly viewpoints: FakeViewpoint[] = [];
   shift = 0;
   /** Instead of who it is. */
@@ -169,6 +143,7 @@ export class Client implements Caller {
   private scratchBytes = new Bytes(new ArrayBuffer(64));
 
   constructor(uid = 1000) {
+    super();
     this.uid = uid;
   }
 
@@ -225,8 +200,11 @@ export class Client implements Caller {
   }
 
   scratch(size: number): Bytes {
-    if (size > this.scratchBytes.size) this.scratchBytes = new Bytes(new ArrayBuffer(size));
-    return this.scratchBytes;
+    if (size <= this.scratchBytes.size) return this.scratchBytes;
+    const larger = new Bytes(new ArrayBuffer(size));
+    larger.u8.set(this.scratchBytes.u8);
+    this.scratchBytes = larger;
+    return larger;
   }
 
   read(offset: number, ranges: readonly MemoryRange[]): number {
@@ -246,22 +224,6 @@ export class Client implements Caller {
     return bytes.length === length ? Errno.OK : Errno.EFAULT;
   }
 
-  fetch(address: number, length: number): Piece {
-    const found = this.at(address, length);
-    const bytes = new Bytes(new ArrayBuffer(length));
-    bytes.u8.set(found);
-    return { bytes, length: found.length };
-  }
-
-  store(patches: readonly Patch[]): Errno {
-    for (const { address, bytes } of patches) {
-      const target = this.at(address, bytes.length);
-      target.set(bytes.subarray(0, target.length));
-      if (target.length < bytes.length) return Errno.EFAULT;
-    }
-    return Errno.OK;
-  }
-
   gather(total: number, count: number, targets: readonly number[]): Errno {
     if (total === 0 || targets.length === 0) return Errno.OK;
     const payload = new Uint8Array(total);
@@ -278,6 +240,36 @@ export class Client implements Caller {
       pools.get(base)?.bytes.u8.set(payload, target - base);
     }
     return Errno.OK;
+  }
+
+  fetch(total: number, count: number, vecs: number): Uint8Array | Errno {
+    const payload = new Uint8Array(total);
+    let end = 0;
+    for (let i = 0; i < count && end < total; i++) {
+      const length = Math.min(total - end, this.scratchBytes.u64(vecs + i * IOVEC_SIZE + 8));
+      const bytes = this.at(this.scratchBytes.u64(vecs + i * IOVEC_SIZE), length);
+      payload.set(bytes, end);
+      if (bytes.length < length) return Errno.EFAULT;
+      end += length;
+    }
+    return payload;
+  }
+
+  scatter(payload: Uint8Array, count: number, vecs: number, parts: readonly MemoryPart[]): Errno {
+    let end = 0;
+    for (let i = 0; i < count && end < payload.length; i++) {
+      const length = Math.min(payload.length - end, this.scratchBytes.u64(vecs + i * IOVEC_SIZE + 8));
+      const bytes = this.at(this.scratchBytes.u64(vecs + i * IOVEC_SIZE), length);
+      bytes.set(payload.subarray(end, end + bytes.length));
+      if (bytes.length < length) return Errno.EFAULT;
+      end += length;
+    }
+    for (const { address, bytes } of parts) {
+      const target = this.at(address, bytes.length);
+      target.set(bytes.subarray(0, target.length));
+      if (target.length < bytes.length) return Errno.EFAULT;
+    }
+    return end === payload.length ? Errno.OK : Errno.EFAULT;
   }
 
   // ---- who it is
@@ -307,30 +299,10 @@ export class Client implements Caller {
     return true;
   }
 
-  standing(): ThreadStanding | Errno {
-    return Errno.ESRCH;
-  }
-
-  findThread(): undefined {
-    return undefined;
-  }
-
-  trait(): string | undefined {
-    return undefined;
-  }
-
   // ---- its descriptors
 
   openFile(fd: number): OpenFile | Errno {
     return fd < 0 ? Errno.EBADF : (this.files.get(fd) ?? Errno.EOPNOTSUPP);
-  }
-
-  takeWaitable(): Waitable | Errno {
-    return Errno.EBADF;
-  }
-
-  installSome(files: HeldFiles, _places: readonly number[], complete: (numbers: readonly number[]) => Errno): Errno {
-    return this.installFiles(files, complete);
   }
 
   takeFiles(wanted: readonly (number | WantedMemfd)[]): HeldFiles | Errno {

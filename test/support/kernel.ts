@@ -3,6 +3,7 @@ import { Bytes } from '../../src/base/bytes.js';
 import { Errno } from '../../src/base/errno.js';
 import type {
   Attributes,
+  CallChannel,
   Caller,
   CallerSlot,
   DeviceNode,
@@ -11,6 +12,7 @@ import type {
   OpenFile,
   Pending,
   PendingEnd,
+  Suspension,
   TextNode,
 } from '../../src/device.js';
 import { Connection } from '../../src/fuse/connection.js';
@@ -33,7 +35,7 @@ import {
 } from '../../src/fuse/fuse-abi.js';
 import { Session } from '../../src/fuse/session.js';
 import { createEventfd } from '../../src/linux/eventfd.js';
-import { close, F_GETFL, fcntl, O_NONBLOCK } from '../../src/linux/file.js';
+import { close, F_GETFL, fcntl, O_NONBLOCK, read as readFile, write } from '../../src/linux/file.js';
 import { systemCall } from '../../src/linux/libc.js';
 import { NativeBuffer } from '../../src/linux/native-buffer.js';
 
@@ -136,7 +138,18 @@ export class FakeCaller {
   gid = 0;
   tid = 0;
   is32Bit = false;
-  end(): void {}
+  /** How often it was told that its call is over. */
+  ends = 0;
+  /** The call it stands for. */
+  readonly channel: CallChannel;
+
+  constructor(channel: CallChannel) {
+    this.channel = channel;
+  }
+
+  end(): void {
+    this.ends++;
+  }
 
   begin(uid: number, gid: number, tid: number, is32Bit: boolean): void {
     this.uid = uid;
@@ -147,6 +160,7 @@ export class FakeCaller {
 }
 
 export const FIRST_ID = 1000;
+export const DEVICE_NUMBER = { major: 3, minor: 99 };
 /** The thread that looks names up for stat(2). */
 export const STAT_TID = 7;
 
@@ -157,17 +171,18 @@ export class Kernel {
   readonly pulse: (number | 'end')[] = [];
   private readonly fd: number;
   private readonly sessionFd: number;
-  private readonly waker = { fd: createEventfd(), collect: () => {} };
+  private readonly ended: Suspension[] = [];
+  private readonly waker = { fd: createEventfd(), isNeeded: false, collect: () => this.collect() };
   private readonly session: Session;
 
   constructor(root: DirectoryNode) {
     [this.fd, this.sessionFd] = packetPair();
     const log: Logger = pino({}, { write: (line: string) => void this.lines.push(JSON.parse(line)) });
     this.session = new Session(new Connection(this.sessionFd), root, {
-      deviceNumber: { major: 0, minor: 99 },
+      deviceNumber: DEVICE_NUMBER,
       firstId: FIRST_ID,
       pulse: { begin: (tid) => void this.pulse.push(tid), end: () => void this.pulse.push('end') },
-      createCaller: () => new FakeCaller() as unknown as CallerSlot,
+      createCaller: (channel) => new FakeCaller(channel) as unknown as CallerSlot,
       waker: this.waker,
       isPathQuery: (caller) => caller.tid === STAT_TID,
       log,
@@ -178,6 +193,20 @@ export class Kernel {
     close(this.fd);
     close(this.sessionFd);
     close(this.waker.fd);
+  }
+
+  /** What a call was suspended for is there. */
+  endSuspension(suspension: Suspension): void {
+    this.ended.push(suspension);
+    const one = new NativeBuffer(8);
+    one.setU64(0, 1);
+    write(this.waker.fd, one.address, 8);
+  }
+
+  private collect(): void {
+    const count = new NativeBuffer(8);
+    readFile(this.waker.fd, count.address, 8);
+    for (const suspension of this.ended.splice(0)) suspension.end();
   }
 
   /** Whether the session reads requests without waiting for one. */
@@ -305,11 +334,10 @@ export const attributesOf = ({ bytes }: Answer): AttributeFields => {
 
 // ---- a tree to serve
 
-const ROOTS: Attributes = { mode: 0o755, uid: 0, gid: 0 };
-
 export class FakeDirectory implements DirectoryNode {
   readonly kind = 'directory';
   readonly isVolatile = false;
+  mode = 0o755;
   readonly nodes: Map<string, Node>;
 
   constructor(nodes: Readonly<Record<string, Node>> = {}) {
@@ -317,7 +345,7 @@ export class FakeDirectory implements DirectoryNode {
   }
 
   attributes(): Attributes {
-    return ROOTS;
+    return { mode: this.mode, uid: 0, gid: 0 };
   }
 
   child(name: string): Node | undefined {
@@ -356,6 +384,7 @@ export interface Ioctl {
   readonly gid: number;
   readonly tid: number;
   readonly is32Bit: boolean;
+  readonly caller: FakeCaller;
 }
 
 /** An open file that notes what it is asked, and answers as it is told. */
@@ -366,16 +395,18 @@ export class FakeFile implements OpenFile {
   isReleased = false;
   readonly ioctls: Ioctl[] = [];
   /** What an ioctl does; by default it succeeds and changes nothing. */
-  onIoctl: (command: number, argument: Bytes) => Errno | Pending = () => Errno.OK;
+  onIoctl: (command: number, argument: Bytes, caller: FakeCaller) => Errno | Pending = () => Errno.OK;
 
   poll(): number {
     return this.mask;
   }
 
-  ioctl(command: number, argument: Bytes, { uid, gid, tid, is32Bit }: Caller): Errno | Pending {
-    const text = argument.text(0, 4).replace(/\0.*/s, '');
-    this.ioctls.push({ command, text, uid, gid, tid, is32Bit });
-    return this.onIoctl(command, argument);
+  ioctl(command: number, argument: Bytes, given: Caller): Errno | Pending {
+    const caller = given as unknown as FakeCaller;
+    const { uid, gid, tid, is32Bit } = caller;
+    const text = argument.text(0, Math.min(4, argument.size)).replace(/\0.*/s, '');
+    this.ioctls.push({ command, text, uid, gid, tid, is32Bit, caller });
+    return this.onIoctl(command, argument, caller);
   }
 
   release(): void {

@@ -2,7 +2,8 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const VARIABLE = 'BUS1FS_TEST_DIRECTORY';
+/** Where the directory of all is named, for the processes that tests start. */
+export const VARIABLE = 'BUS1FS_TEST_DIRECTORY';
 
 function make(): string {
   const directory = mkdtempSync(join(tmpdir(), 'bus1fs-tests-'));
@@ -10,8 +11,12 @@ function make(): string {
   return directory;
 }
 
-/** Vitest calls this once around all tests, in their parent process: workers may end without a chance to clean up. */
-export function setup(): () => void {
+/**
+ * Vitest calls this around all tests, in their parent process: workers may end without a chance to clean up. It does so for
+ * each of its projects; they share the directory that the first one makes.
+ */
+export function setup(): (() => void) | undefined {
+  if (process.env[VARIABLE] !== undefined) return undefined;
   const directory = make();
   process.env[VARIABLE] = directory;
   return () => rmSync(directory, { recursive: true });

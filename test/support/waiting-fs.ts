@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import type { Bytes } from '../../src/base/bytes.js';
 import { Errno } from '../../src/base/errno.js';
 import { BlockedCaller } from '../../src/caller/blocked-caller.js';
+import { Closer } from '../../src/caller/closer.js';
 import { Hands } from '../../src/caller/hands.js';
 import { systemCallOf } from '../../src/caller/thread.js';
 import type {
@@ -166,13 +167,14 @@ const data = `fd=${fd},rootmode=40755,user_id=0,group_id=0,allow_other,default_p
 const error = mount('waiting', where, 'fuse.bus1fs-test', 0, data);
 if (error < 0) throw new Error(`mounting failed with errno ${-error}`);
 const doneFd = createEventfd();
+const closer = new Closer(doneFd);
 const hands = new Hands({ doneFd, maxPerUser: 16, trusted: new Set(), log: pino(pino.destination(2)) });
 const session = new Session(new Connection(fd), root, {
   deviceNumber: { major: 0, minor: 0 },
   firstId: 2,
   pulse: { begin: () => {}, end: () => {} },
-  createCaller: (call) => new BlockedCaller(call, hands),
-  waker: { fd: doneFd, collect: () => hands.collect() },
+  createCaller: (call) => new BlockedCaller(call, hands, closer),
+  waker: { fd: doneFd, isNeeded: false, collect: () => hands.collect() },
   isPathQuery: ({ tid }) => pathQueries.has(systemCallOf(tid)),
   log: pino(pino.destination(2)),
 });

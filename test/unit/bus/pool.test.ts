@@ -68,6 +68,42 @@ describe('Pool', () => {
     expect(memory.discarded).toHaveLength(3);
   });
 
+  test('what is free keeps at most 2 MiB of each range, and what is in use is left alone', () => {
+    const CHUNK = MIB / 4;
+    const step = fc.oneof(fc.record({ chunks: fc.integer({ min: 1, max: 24 }) }), fc.record({ release: fc.nat() }));
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const memory = new Memory();
+        const pool = new Pool(memory, POOL_SIZE);
+        const live: Slice[] = [];
+        /** Chunks whose pages are in memory. */
+        const touched = new Set<number>();
+        const chunksOf = ({ offset, end }: { offset: number; end: number }): number[] => {
+          const chunks = [];
+          for (let at = offset; at < end; at += CHUNK) chunks.push(at / CHUNK);
+          return chunks;
+        };
+        for (const action of steps) {
+          if ('chunks' in action) {
+            const slice = allocate(pool, action.chunks * CHUNK);
+            for (const chunk of chunksOf(slice)) touched.add(chunk);
+            live.push(slice);
+          } else if (live.length > 0) {
+            pool.release(live.splice(action.release % live.length, 1)[0] as Slice);
+          }
+          for (const [offset, end] of memory.discarded.splice(0)) {
+            for (const chunk of chunksOf({ offset, end })) touched.delete(chunk);
+          }
+          for (const slice of live) for (const chunk of chunksOf(slice)) expect(touched.has(chunk)).toBe(true);
+          for (const { offset, size } of gapsBetween(live)) {
+            const warm = [...touched].filter((chunk) => chunk * CHUNK >= offset && chunk * CHUNK < offset + size);
+            expect(warm.length * CHUNK).toBeLessThanOrEqual(2 * MIB);
+          }
+        }
+      }),
+    );
+  });
+
   test('slices never overlap, the fit is the best one, and all of it comes back', () => {
     const operation = fc.oneof(
       fc.record({ size: fc.integer({ min: 1, max: 64 }).map((n) => n * 8) }),

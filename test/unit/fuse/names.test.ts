@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Bytes } from '../../../src/base/bytes.js';
 import { Errno } from '../../../src/base/errno.js';
 import {
+  AttrOut,
   BatchForgetIn,
   Dirent,
   EntryOut,
@@ -53,6 +54,7 @@ beforeEach(() => {
 
 afterEach(() => {
   kernel.close();
+  expect(kernel.lines).toEqual([]);
 });
 
 const validityOf = ({ bytes }: Answer): number => bytes.u64(EntryOut.attr_valid);
@@ -153,16 +155,25 @@ describe('FORGET', () => {
   });
 
   test('of many at once', () => {
-    const ids = [kernel.nodeOf('device'), kernel.nodeOf('device'), kernel.nodeOf('text')];
-    const batch = request(Opcode.BATCH_FORGET, {}, BatchForgetIn.sizeof + 2 * ForgetOne.sizeof, (bytes) => {
-      bytes.setU32(BatchForgetIn.count, 2);
-      for (const [i, id] of [ids[0], ids[2]].entries()) {
-        bytes.setU64(BatchForgetIn.sizeof + i * ForgetOne.sizeof + ForgetOne.nodeid, id ?? 0);
-        bytes.setU64(BatchForgetIn.sizeof + i * ForgetOne.sizeof + ForgetOne.nlookup, 1);
-      }
-    });
-    expect(kernel.handle(batch)).toEqual([]);
-    expect(ids.map(isKnown)).toEqual([false, true, false]);
+    const ids = [kernel.nodeOf('device'), kernel.nodeOf('device'), kernel.nodeOf('text'), kernel.nodeOf('sub')];
+    for (let i = 0; i < 5; i++) kernel.nodeOf('text');
+    const forgets = [
+      [ids[0], 1],
+      [ids[2], 4],
+      [ids[3], 1], // which is beyond those that count
+    ] as const;
+    const batch = (count: number): Bytes =>
+      request(Opcode.BATCH_FORGET, {}, BatchForgetIn.sizeof + forgets.length * ForgetOne.sizeof, (bytes) => {
+        bytes.setU32(BatchForgetIn.count, count);
+        for (const [i, [id = 0, times]] of forgets.entries()) {
+          bytes.setU64(BatchForgetIn.sizeof + i * ForgetOne.sizeof + ForgetOne.nodeid, id);
+          bytes.setU64(BatchForgetIn.sizeof + i * ForgetOne.sizeof + ForgetOne.nlookup, times);
+        }
+      });
+    expect(kernel.handle(batch(2))).toEqual([]);
+    expect(ids.map(isKnown)).toEqual([false, true, true, true]);
+    kernel.handle(batch(2));
+    expect(ids.map(isKnown)).toEqual([false, true, false, true]);
   });
 
   test('the root is never forgotten, and what is not known cannot be', () => {
@@ -174,8 +185,25 @@ describe('FORGET', () => {
 
 describe('GETATTR', () => {
   test('of the root', () => {
+    root.mode = 0o750;
     const answer = kernel.call(getAttributes(FUSE_ROOT_ID));
-    expect(attributesOf(answer)).toMatchObject({ ino: FUSE_ROOT_ID, mode: S_IFDIR | 0o755, uid: 0, gid: 0 });
+    expect(attributesOf(answer)).toMatchObject({ ino: FUSE_ROOT_ID, mode: S_IFDIR | 0o750, uid: 0, gid: 0 });
+  });
+
+  test('the kernel keeps attributes for ever, but for those that change', () => {
+    const id = kernel.nodeOf('text');
+    const validity = (): number => kernel.call(getAttributes(id)).bytes.u64(AttrOut.attr_valid);
+    expect(validity()).toBe(FOREVER);
+    text.isVolatile = true;
+    expect(validity()).toBe(0);
+  });
+
+  test('all times are that of the start', () => {
+    const { atime, mtime, ctime, blksize } = attributesOf(kernel.call(getAttributes(FUSE_ROOT_ID)));
+    expect([mtime, ctime, blksize]).toEqual([atime, atime, 4096]);
+    const now = Date.now() / 1000;
+    expect(atime).toBeLessThanOrEqual(now);
+    expect(atime).toBeGreaterThan(now - 3600);
   });
 
   test('of an inode made for an open, and of the one for stat(2), as LOOKUP told them', () => {

@@ -101,6 +101,12 @@ describe('OPEN', () => {
     expect(errors).toEqual([Errno.EISDIR, Errno.EISDIR, Errno.ESTALE, Errno.ESTALE]);
   });
 
+  test('of a text asks for neither cache nor flush', () => {
+    const answer = kernel.open(kernel.nodeOf('text'));
+    expect(flagsOf(answer)).toBe(FOPEN_DIRECT_IO | FOPEN_NOFLUSH);
+    expect(answer.bytes.i32(OpenOut.backing_id)).toBe(0);
+  });
+
   test('of a text that the caller must not read is what the text says', () => {
     text.text = Errno.EACCES;
     expect(kernel.open(kernel.nodeOf('text')).error).toBe(Errno.EACCES);
@@ -189,7 +195,7 @@ describe('POLL', () => {
 
   test('of a text, or of what nobody knows, is ready: the kernel must go on asking', () => {
     const { fh } = kernel.openName('text');
-    for (const handle of [fh, FIRST_ID + 500]) {
+    for (const handle of [fh, FIRST_ID, FIRST_ID + 500]) {
       const answer = kernel.call(poll(handle));
       expect([answer.error, revents(answer)]).toEqual([0, READY]);
     }

@@ -1,28 +1,29 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Bytes } from '../../../src/base/bytes.js';
+import { Suspension } from '../../../src/device.js';
 import { Connection } from '../../../src/fuse/connection.js';
 import { InHeader, Opcode, READ_BUFFER } from '../../../src/fuse/fuse-abi.js';
 import { Outbox } from '../../../src/fuse/outbox.js';
 import { PendingCalls } from '../../../src/fuse/pending-calls.js';
 import { Requests } from '../../../src/fuse/requests.js';
-import { close } from '../../../src/linux/file.js';
+import { close, F_GETFL, fcntl, O_NONBLOCK } from '../../../src/linux/file.js';
 import { NativeBuffer } from '../../../src/linux/native-buffer.js';
 import { lookUp, packetPair, request, sendPacket } from '../../support/kernel.js';
 
 let kernelFd: number;
 let fd: number;
+let connection: Connection;
+let pending: PendingCalls;
 let requests: Requests;
 const buffer = new NativeBuffer(READ_BUFFER);
 
 beforeEach(() => {
   [kernelFd, fd] = packetPair();
-  const connection = new Connection(fd);
-  const waker = { fd: kernelFd, collect: () => {} };
-  requests = new Requests(
-    connection,
-    new PendingCalls(connection, new Outbox(connection, pino({ level: 'silent' })), waker, () => {}),
-  );
+  connection = new Connection(fd);
+  const waker = { fd: kernelFd, isNeeded: false, collect: () => {} };
+  pending = new PendingCalls(connection, new Outbox(connection, pino({ level: 'silent' })), waker, () => {});
+  requests = new Requests(connection, pending);
 });
 
 afterEach(() => {
@@ -73,6 +74,16 @@ test('a request that waited is whole', () => {
   requests.find(isWanted);
   requests.next(buffer);
   expect(buffer.text(InHeader.sizeof, buffer.u32(InHeader.len) - 1)).toBe('a name');
+});
+
+test('what is looked for is waited for, also while a call waits', () => {
+  const flags = fcntl(fd, F_GETFL, 0);
+  pending.suspend({ unique: 0, isInterrupted: false }, new Suspension(), () => {});
+  arrive(numbered(1), numbered(2, Opcode.IOCTL));
+  requests.next(buffer);
+  expect(fcntl(fd, F_GETFL, 0)).toBe(flags | O_NONBLOCK);
+  requests.find(isWanted);
+  expect(fcntl(fd, F_GETFL, 0)).toBe(flags);
 });
 
 test('what is looked for may never come', () => {
