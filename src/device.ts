@@ -352,7 +352,8 @@ export interface Identity {
 /** The namespaces of a client, pinned: they stay what they were when it is gone. */
 export interface Viewpoint {
   readonly pidNamespace: string;
-  readonly userNamespace: string;
+  /** Its user namespace first, then the one around it, and so on to the daemon's own; and who made each, as that one has it. */
+  readonly userNamespaces: readonly { readonly id: string; readonly ownerUid: number }[];
   /** What a uid or gid of the daemon's user namespace is there; 65534 where it is none. */
   uidInside(uid: number): number;
   gidInside(gid: number): number;

@@ -1,7 +1,8 @@
-import { readSync } from 'node:fs';
+import { readlinkSync, readSync } from 'node:fs';
 import { Errno } from '../base/errno.js';
 import type { Identity as CallerIdentity, Viewpoint as CallerViewpoint, Credentials } from '../device.js';
-import { close, O_CLOEXEC, open } from '../linux/file.js';
+import { close, ioctl, O_CLOEXEC, open } from '../linux/file.js';
+import { NativeBuffer } from '../linux/native-buffer.js';
 import { errnoOf, namespaceOf, OUR_USER_NAMESPACE, type Thread, threadOf } from './thread.js';
 
 /** What is seen of an id that a user namespace does not map. */
@@ -32,22 +33,45 @@ export class Identity implements CallerIdentity {
   }
 }
 
+const OURS: CallerViewpoint['userNamespaces'] = [{ id: OUR_USER_NAMESPACE, ownerUid: 0 }];
+
+/** Ioctls on a namespace (ioctl_ns(2)): a descriptor of its parent, and the uid of whoever made it. */
+const NS_GET_PARENT = 0xb702;
+const NS_GET_OWNER_UID = 0xb704;
+const owner = new NativeBuffer(4);
+
+/** The user namespaces that a thread is in, its own first, ours last. */
+function namespacesAround(tid: number): CallerViewpoint['userNamespaces'] | Errno {
+  const found: { readonly id: string; readonly ownerUid: number }[] = [];
+  let fd = open(`/proc/${tid}/ns/user`, O_CLOEXEC, 0);
+  if (fd < 0) return errnoOf(fd);
+  while (fd >= 0) {
+    const id = readlinkSync(`/proc/self/fd/${fd}`);
+    const ownerUid = ioctl(fd, NS_GET_OWNER_UID, owner.address) < 0 ? 0 : owner.u32(0);
+    found.push({ id, ownerUid });
+    const parent = id === OUR_USER_NAMESPACE ? -1 : ioctl(fd, NS_GET_PARENT, 0);
+    close(fd);
+    fd = parent;
+  }
+  return found;
+}
+
 /** The namespaces of a thread, pinned: they stay what they were when it is gone. */
 export class Viewpoint implements CallerViewpoint {
   readonly pidNamespace: string;
-  readonly userNamespace: string;
+  readonly userNamespaces: CallerViewpoint['userNamespaces'];
   /** Undefined in our own user namespace, where ids are what they are. */
   readonly users: IdMap | undefined;
   readonly groups: IdMap | undefined;
 
   private constructor(
     pidNamespace: string,
-    userNamespace: string,
+    userNamespaces: CallerViewpoint['userNamespaces'],
     users: IdMap | undefined,
     groups: IdMap | undefined,
   ) {
     this.pidNamespace = pidNamespace;
-    this.userNamespace = userNamespace;
+    this.userNamespaces = userNamespaces;
     this.users = users;
     this.groups = groups;
   }
@@ -59,11 +83,13 @@ export class Viewpoint implements CallerViewpoint {
     const pidNamespace = thread.pidNamespaces.at(-1) ?? '';
     const userNamespace = namespaceOf(tid, 'user');
     if (userNamespace === undefined) return Errno.ENFILE;
-    if (userNamespace === OUR_USER_NAMESPACE) return new Viewpoint(pidNamespace, userNamespace, undefined, undefined);
+    if (userNamespace === OUR_USER_NAMESPACE) return new Viewpoint(pidNamespace, OURS, undefined, undefined);
+    const around = namespacesAround(tid);
+    if (typeof around === 'number') return around;
     const users = IdMap.open(`/proc/${tid}/uid_map`);
     if (typeof users === 'number') return users;
     const groups = IdMap.open(`/proc/${tid}/gid_map`);
-    if (typeof groups !== 'number') return new Viewpoint(pidNamespace, userNamespace, users, groups);
+    if (typeof groups !== 'number') return new Viewpoint(pidNamespace, around, users, groups);
     users.close();
     return groups;
   }

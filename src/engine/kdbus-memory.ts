@@ -1,4 +1,5 @@
-import type { Errno } from '../base/errno.js';
+import { totalmem } from 'node:os';
+import { Errno } from '../base/errno.js';
 import { errnoOf } from '../caller/thread.js';
 import type { UnsizedMemory } from '../kdbus/kdbus-file.js';
 import { UnsizedMemory as Memfd, type SharedMemory } from '../linux/memory.js';
@@ -24,7 +25,9 @@ export class KdbusMemory implements UnsizedMemory {
     // it is needed until the pool has its size
   }
 
+  /** As much as the machine has, at most: nothing more could be received. */
   grow(size: number): SharedMemory | Errno {
+    if (size > totalmem()) return Errno.ENOMEM;
     const memory = this.memfd.grow(size);
     return typeof memory === 'number' ? errnoOf(memory) : memory;
   }

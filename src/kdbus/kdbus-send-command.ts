@@ -8,7 +8,7 @@ import { Dispatch } from './message-dispatch.js';
 import { MessageDraft } from './message-draft.js';
 import type { KdbusConnection } from './model/kdbus-connection.js';
 import { MessageMetadata } from './model/message-metadata.js';
-import type { OutgoingMessage } from './model/transmission.js';
+import type { OutgoingMessage, PayloadSource } from './model/transmission.js';
 import { SyncCall } from './sync-call.js';
 import { ThreadFacts } from './thread-facts.js';
 
@@ -94,15 +94,22 @@ function dispatch(
   cancel: Waitable | undefined,
 ): Errno | Pending {
   const { caller } = call;
-  const source = {
-    gather: (...[total, count, targets, gaps]: Parameters<typeof caller.gather>): Errno => {
+  const listVectors = (): void => {
+    const vectors = caller.scratch(draft.vecs.length * IOVEC_SIZE);
+    for (const [i, { address, length }] of draft.vecs.entries()) {
+      vectors.setU64(i * IOVEC_SIZE, address);
+      vectors.setU64(i * IOVEC_SIZE + 8, length);
+    }
+  };
+  const source: PayloadSource = {
+    gather(total, count, targets, gaps) {
       if (total === 0 || targets.length === 0) return Errno.OK;
-      const vectors = caller.scratch(count * IOVEC_SIZE);
-      for (const [i, { address, length }] of draft.vecs.entries()) {
-        vectors.setU64(i * IOVEC_SIZE, address);
-        vectors.setU64(i * IOVEC_SIZE + 8, length);
-      }
+      listVectors();
       return caller.gather(total, count, targets, gaps);
+    },
+    fetch(total, count) {
+      listVectors();
+      return caller.fetch(total, count, 0);
     },
   };
   const dispatcher = new Dispatch(sender, draft, message, facts, source);

@@ -6,6 +6,9 @@ import type { KdbusDomain } from './model/kdbus-domain.js';
 import { directoryMode, fileMode, type KdbusEndpoint } from './model/kdbus-endpoint.js';
 import { openerOf } from './model/opener.js';
 
+/** How many endpoint files a user may have open that are no connections yet: each takes a descriptor of the daemon. */
+const MAX_UNCONNECTED = 1024;
+
 /** What all files of a domain share. */
 export interface TreeContext {
   readonly domain: KdbusDomain;
@@ -40,6 +43,8 @@ class KdbusFileNode implements DeviceNode {
     if (endpoint !== undefined && siblings.size > 0) return Errno.EBUSY;
     const standing = caller.standing();
     if (typeof standing === 'number') return standing;
+    const user = context.domain.users.get(standing.uids[0] as number);
+    if (endpoint !== undefined && user.unconnected >= MAX_UNCONNECTED) return Errno.EMFILE;
     const viewpoint = caller.viewpoint();
     if (typeof viewpoint === 'number') return viewpoint;
     const memory = endpoint === undefined ? undefined : context.createMemory();

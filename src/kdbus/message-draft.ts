@@ -96,6 +96,8 @@ export class MessageDraft {
       const error = this.readItem(item, bloomSize);
       if (error !== Errno.OK) return error;
     }
+    // where there is not room for all, descriptors come before memfds
+    this.places.sort((a, b) => Number(b.isFd) - Number(a.isFd));
     if ((this.filter !== undefined) !== this.isSignal) return Errno.EBADMSG;
     if (!this.isBroadcast && this.destination === 0 && this.name === undefined) return Errno.EDESTADDRREQ;
     return this.isBroadcast && this.hasFds ? Errno.ENOTUNIQ : Errno.OK;

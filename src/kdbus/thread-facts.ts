@@ -121,7 +121,7 @@ export class ThreadFacts implements SendingThread {
 export function metadataViewpoint(opener: Viewpoint, hello: Viewpoint, root: string | undefined): MetadataViewpoint {
   return {
     pidNamespace: hello.pidNamespace,
-    userNamespaces: [{ id: opener.userNamespace, ownerUid: -1 }],
+    userNamespaces: opener.userNamespaces,
     root,
     uid: (id) => opener.uidInside(id),
     gid: (id) => opener.gidInside(id),

@@ -38,7 +38,7 @@ export class PlainCaller implements Unused {
 /** A viewpoint as far as a shift of all ids makes one. */
 export class ShiftedIds implements Omit<Viewpoint, 'release'> {
   readonly pidNamespace = '';
-  readonly userNamespace = '';
+  readonly userNamespaces = [];
   readonly shift: number;
 
   constructor(shift: number) {

@@ -40,9 +40,6 @@ export interface ConnectionProfile {
   readonly facts: ConnectionFacts;
 }
 
-/** Whether memory of matches is limited is not decided here. */
-const UNLIMITED = { fits: () => true, charge: () => {} };
-
 /** What HELLO makes of an open endpoint file. */
 export class KdbusConnection implements NameHolder<KdbusConnection>, Party {
   readonly id: number;
@@ -89,7 +86,7 @@ export class KdbusConnection implements NameHolder<KdbusConnection>, Party {
     this.pool = pool;
     this.slices = new Slices(pool);
     this.quota = new ReceiverQuota(pool.size);
-    this.matches = new MatchSet<KdbusConnection>(this, this.bus.matches, UNLIMITED);
+    this.matches = new MatchSet<KdbusConnection>(this, this.bus.matches, profile.user.matchQuota);
     this.attachSend = profile.attachSend;
     this.attachRecv = profile.attachRecv;
     this.onReady = onReady;

@@ -28,8 +28,9 @@ export interface Delivered {
   readonly name: ClaimedName<KdbusConnection> | undefined;
   /** The request's, if it is one. */
   readonly tracker: Tracker | undefined;
-  /** Header, items and metadata, where the message may move; the payload follows in the pool. */
+  /** Header, items and metadata, and payload, where the message may move. Without the latter it is only in the pool. */
   readonly head: Uint8Array | undefined;
+  readonly area: Uint8Array | undefined;
 }
 
 /** What a receiver can RECV, in order of arrival. */

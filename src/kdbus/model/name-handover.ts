@@ -22,17 +22,12 @@ function handOver(name: ClaimedName<KdbusConnection>, from: KdbusConnection, to:
 
 /** Moves a message, or loses it where there is no room. */
 function move(message: Delivered, from: KdbusConnection, to: KdbusConnection): void {
-  const { slice: old, user, nFds, files, tracker, head } = message;
+  const { slice: old, user, nFds, files, tracker } = message;
   from.queue.remove(message);
   from.quota.release(user, old.size, nFds);
   const fits = (nFds === 0 || to.acceptsFds) && to.quota.check(user, old.size, nFds) === Errno.OK;
   const slice = fits ? to.slices.reserve(old.size) : undefined;
-  const target = to.pool.memory;
-  const isCopied =
-    slice !== undefined &&
-    head !== undefined &&
-    target.write(slice.offset, head) &&
-    target.copy(slice.offset + head.length, from.pool.memory, old.offset + head.length, old.size - head.length);
+  const isCopied = slice !== undefined && copy(message, from, to, slice.offset);
   if (slice !== undefined && isCopied) {
     to.quota.charge(user, slice.size, nFds);
     to.enqueue({ ...message, slice });
@@ -43,4 +38,12 @@ function move(message: Delivered, from: KdbusConnection, to: KdbusConnection): v
     to.countDrop();
   }
   from.slices.dequeue(old);
+}
+
+function copy({ slice, head, area }: Delivered, from: KdbusConnection, to: KdbusConnection, offset: number): boolean {
+  const { memory } = to.pool;
+  if (head === undefined || !memory.write(offset, head)) return false;
+  const start = head.length;
+  if (area !== undefined) return memory.write(offset + start, area);
+  return memory.copy(offset + start, from.pool.memory, slice.offset + start, slice.size - start);
 }

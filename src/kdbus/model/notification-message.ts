@@ -78,6 +78,7 @@ export function queueNotification(receiver: KdbusConnection, bytes: Uint8Array):
     name: undefined,
     tracker: undefined,
     head: undefined,
+    area: undefined,
   });
   return Errno.OK;
 }

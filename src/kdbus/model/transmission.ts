@@ -31,6 +31,8 @@ export interface OutgoingMessage {
 
 /** Whoever has the payload. */
 export interface PayloadSource {
+  /** Copies it to memory of our own. */
+  fetch(total: number, count: number): Uint8Array | Errno;
   gather(total: number, count: number, targets: readonly number[], gaps?: readonly Gap[]): Errno;
 }
 
@@ -48,6 +50,8 @@ export class Transmission {
   private readonly message: OutgoingMessage;
   private readonly reservations: Reservation[] = [];
   private readonly losers: KdbusConnection[] = [];
+  /** All of the payload area, where it is kept. */
+  private area: Uint8Array | undefined;
 
   constructor(message: OutgoingMessage) {
     this.message = message;
@@ -97,6 +101,36 @@ export class Transmission {
 
   /** Fills in what was reserved. */
   copy(source: PayloadSource): Errno {
+    return this.message.name?.activator === undefined ? this.copyToPools(source) : this.copyByUs(source);
+  }
+
+  /**
+   * A message to a name with an activator may move to another connection. What its first receiver may have written to its pool must
+   * not come along, so a copy is kept.
+   */
+  private copyByUs(source: PayloadSource): Errno {
+    const { message, reservations, payloadSize } = this;
+    const { nBytes, nVecs, gaps } = message;
+    if (reservations.length === 0) return Errno.OK;
+    const payload = source.fetch(nBytes, nVecs);
+    if (typeof payload === 'number') return payload;
+    const area = new Uint8Array(align8(payloadSize));
+    let start = 0;
+    let shift = 0;
+    for (const { at, size } of [...gaps, { at: nBytes, size: 0 }]) {
+      area.set(payload.subarray(start, at), start + shift);
+      start = at;
+      shift += size;
+    }
+    this.area = area;
+    const isWritten = reservations.every(
+      ({ receiver: { pool }, slice, head }) =>
+        pool.memory.write(slice.offset, head) && pool.memory.write(slice.offset + head.length, area),
+    );
+    return isWritten ? Errno.OK : Errno.ENOMEM;
+  }
+
+  private copyToPools(source: PayloadSource): Errno {
     const { message, reservations, payloadSize } = this;
     const targets = reservations.map(
       ({ receiver, slice, head }) => receiver.pool.memory.address + slice.offset + head.length,
@@ -174,6 +208,7 @@ export class Transmission {
       name: receiver.isMonitor ? undefined : name,
       tracker,
       head: name === undefined ? undefined : head,
+      area: this.area,
     };
   }
 }
