@@ -66,6 +66,11 @@ export const addMount = (cli: Argv): Argv =>
           default: 'auto' as const,
           requiresArg: true,
         })
+        .option('restart', {
+          describe: 'let another process take over if the one that serves dies',
+          type: 'boolean',
+          default: true,
+        })
         .option('max-hands', limit('calls that wait for slow memory at once', 16))
         .option('trust-uid', {
           describe: 'reach the memory of this user directly: faster, but it can stop the bus',
@@ -116,6 +121,7 @@ export const addMount = (cli: Argv): Argv =>
           inflightBytes: argv.maxInflightBytes,
           inflightFds: argv.maxInflightFds,
         },
+        restarts: argv.restart,
         maxHands: argv.maxHands,
         trustedUids: argv.trustUid,
         latency: argv.latency,

@@ -14,8 +14,9 @@ import { ignoreSignals } from '../linux/signals.js';
 import { pathQueries } from '../linux/syscalls.js';
 import { stopTicking } from '../linux/ticker.js';
 import type { DaemonStatus } from './daemon-status.js';
-import { ALARM_FD, type EngineConfig, FUSE_FD, HANDS_FD, HEARTBEAT_FD, LOG_FD } from './engine-config.js';
+import { ALARM_FD, type EngineConfig, FUSE_FD, HANDS_FD, HEARTBEAT_FD, LEDGER_FD, LOG_FD } from './engine-config.js';
 import { Heartbeat } from './heartbeat.js';
+import { Ledger } from './ledger.js';
 import { LogPipe } from './log-pipe.js';
 import { Directory, Text } from './nodes.js';
 
@@ -69,9 +70,9 @@ const hands = new Hands({
 const closer = new Closer(HANDS_FD);
 const connection = new Connection(FUSE_FD);
 connection.onInterrupted = stopTicking; // nothing goes on; who needs ticks starts them again
-new Session(connection, new Directory({ bus1, status }), {
+const session = new Session(connection, new Directory({ bus1, status }), {
   deviceNumber: config.deviceNumber,
-  firstId: config.firstId,
+  ledger: Ledger.open(LEDGER_FD),
   pulse: heartbeat,
   waker: {
     fd: HANDS_FD,
@@ -86,4 +87,6 @@ new Session(connection, new Directory({ bus1, status }), {
   createCaller: (call) => new BlockedCaller(call, hands, closer),
   isPathQuery: ({ tid }) => pathQueries.has(systemCallOf(tid)),
   log,
-}).run();
+});
+if (config.takesOver) session.takeOver();
+session.run();

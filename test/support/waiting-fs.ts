@@ -24,6 +24,7 @@ import { close } from '../../src/linux/file.js';
 import { mount } from '../../src/linux/mount-table.js';
 import { copyDescriptor } from '../../src/linux/pidfd.js';
 import { pathQueries } from '../../src/linux/syscalls.js';
+import { FakeLedger } from './fake-ledger.js';
 
 /*
  * A file system that has what the contract of device.ts allows and bus1 does not use: directories in directories, attributes
@@ -171,7 +172,7 @@ const closer = new Closer(doneFd);
 const hands = new Hands({ doneFd, maxPerUser: 16, trusted: new Set(), log: pino(pino.destination(2)) });
 const session = new Session(new Connection(fd), root, {
   deviceNumber: { major: 0, minor: 0 },
-  firstId: 2,
+  ledger: new FakeLedger(2),
   pulse: { begin: () => {}, end: () => {} },
   createCaller: (call) => new BlockedCaller(call, hands, closer),
   waker: { fd: doneFd, isNeeded: false, collect: () => hands.collect() },
