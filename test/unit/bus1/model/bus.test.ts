@@ -221,7 +221,7 @@ describe('Bus', () => {
           checkInvariants(world);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 40 },
     );
   });
 
@@ -242,7 +242,7 @@ describe('Bus', () => {
           expect(each.slices.bytes).toBe(0);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 
