@@ -23,7 +23,15 @@ export default defineConfig({
     setupFiles: isCoverage ? ['test/support/take-coverage.ts'] : [],
     reporters: ['default', './test/support/summary.ts'],
     projects: [
-      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          setupFiles: 'test/support/properties.ts',
+          testTimeout: 20_000,
+        },
+      },
       {
         extends: true,
         test: {

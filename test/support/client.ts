@@ -28,6 +28,16 @@ import type {
   Viewpoint,
 } from '../../src/device.js';
 
+/** What is thrown, which must be something: an error, or what is thrown through a command. */
+export function thrownBy(run: () => unknown): unknown {
+  try {
+    run();
+  } catch (thrown) {
+    return thrown;
+  }
+  throw new Error('nothing was thrown');
+}
+
 /** An address at which no client has memory. */
 export const BAD_ADDRESS = 0x1000;
 const ALL_ONES = 2n ** 64n - 1n;
@@ -141,6 +151,8 @@ export class Client implements Caller {
   /** What fails when descriptors are installed. */
   installError: Errno = Errno.OK;
   installed: readonly number[] = [];
+  /** What the next access to its memory of a kind throws. */
+  readonly throws: { read?: unknown; write?: unknown; gather?: unknown } = {};
   private readonly memory = new Map<number, Uint8Array>();
   private nextAddress = 0x10_0000;
   private scratchBytes = new Bytes(new ArrayBuffer(64));
@@ -209,7 +221,14 @@ export class Client implements Caller {
     return larger;
   }
 
+  private throwOnce(kind: keyof typeof this.throws): void {
+    const thrown = this.throws[kind];
+    delete this.throws[kind];
+    if (thrown !== undefined) throw thrown;
+  }
+
   read(offset: number, ranges: readonly MemoryRange[]): number {
+    this.throwOnce('read');
     let total = 0;
     for (const { address, length } of ranges) {
       const bytes = this.at(address, length);
@@ -221,12 +240,14 @@ export class Client implements Caller {
   }
 
   write(address: number, source: Bytes, length: number): Errno {
+    this.throwOnce('write');
     const bytes = this.at(address, length);
     bytes.set(source.u8.subarray(0, bytes.length));
     return bytes.length === length ? Errno.OK : Errno.EFAULT;
   }
 
   gather(total: number, count: number, targets: readonly number[]): Errno {
+    this.throwOnce('gather');
     if (total === 0 || targets.length === 0) return Errno.OK;
     const payload = new Uint8Array(total);
     let end = 0;

@@ -76,6 +76,15 @@ describe('QuotaLog', () => {
     expect(world.lines[0]?.msg).toMatch(/peer 1 asked for .* of peer 2, .* raise it with PEER_RESET or --max-handles$/);
   });
 
+  test('the bound is the one that was passed, not one that was just reached', () => {
+    const world = new World({ handles: 3 });
+    const [a, b] = [world.peer(), world.peer()];
+    b.transferHandle(8, b);
+    b.quotas.handles.max = 2;
+    a.transferHandle(8, b); // which would have made three of three for the user
+    expect(world.lines).toMatchObject([{ bound: 'peer', used: 2, max: 2 }]);
+  });
+
   test('another user is told that its share is meant', () => {
     const world = new World({ inflightBytes: 800 });
     const [stranger, owner] = [world.peer(1), world.peer(0)];
@@ -86,6 +95,13 @@ describe('QuotaLog', () => {
     expect(transaction.address(handle.id)).toBe(Errno.EDQUOT);
     transaction.abort();
     expect(world.lines).toMatchObject([{ resource: 'inflightBytes', bound: 'share', used: 0, max: 800, amount: 408 }]);
+  });
+
+  test('also where it asks for all there is', () => {
+    const world = new World({ inflightBytes: 800 });
+    const [stranger, owner] = [world.peer(1), world.peer(0)];
+    owner.refuse('inflightBytes', 800, stranger);
+    expect(world.lines).toMatchObject([{ bound: 'share', used: 0, max: 800, amount: 800 }]);
   });
 
   test('tells once of each peer and resource', () => {

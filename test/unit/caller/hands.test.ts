@@ -9,6 +9,7 @@ import { createEventfd } from '../../../src/linux/eventfd.js';
 import { close } from '../../../src/linux/file.js';
 import { NativeBuffer } from '../../../src/linux/native-buffer.js';
 import { stopTicking } from '../../../src/linux/ticker.js';
+import { thrownBy } from '../../support/client.js';
 import { SlowPage } from '../../support/slow-memory.js';
 
 const TID = process.pid;
@@ -39,16 +40,6 @@ function slowPage(): SlowPage {
   const page = new SlowPage();
   pages.push(page);
   return page;
-}
-
-/** What is thrown, which must be something. */
-function thrownBy(run: () => unknown): unknown {
-  try {
-    run();
-  } catch (thrown) {
-    return thrown;
-  }
-  throw new Error('nothing was thrown');
 }
 
 /** Waits until a hand is back, and lets its call go on. */
