@@ -36,6 +36,7 @@ export interface SupervisorOptions {
   readonly link: string | undefined;
   readonly device: EngineConfig['device'];
   readonly limits: EngineConfig['limits'];
+  readonly totalHeldBytes: number | undefined;
   readonly maxHands: number;
   readonly trustedUids: readonly number[];
   readonly latency: LatencyMode;
@@ -125,7 +126,7 @@ async function serve(options: SupervisorOptions, stop: Promise<End>, sink: LogSi
 
 /** Mounts and starts the process that serves the mount; only that one keeps /dev/fuse open. */
 function start(
-  { directory, device, limits, maxHands, trustedUids, log: { level } }: SupervisorOptions,
+  { directory, device, limits, totalHeldBytes, maxHands, trustedUids, log: { level } }: SupervisorOptions,
   heartbeat: Heartbeat,
   sink: LogSink,
   log: Logger,
@@ -147,6 +148,7 @@ function start(
         firstId: FIRST_ID,
         device,
         limits,
+        totalHeldBytes,
         maxHands,
         trustedUids,
         logLevel: level,
