@@ -17,7 +17,7 @@ const PAGE_SIZE = 4096;
 export const wholePages = (size: number): number => Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
 
 /** The pages that lie as a whole before `end`. */
-const pagesBefore = (end: number): number => Math.floor(end / PAGE_SIZE) * PAGE_SIZE;
+export const pagesBefore = (end: number): number => Math.floor(end / PAGE_SIZE) * PAGE_SIZE;
 
 /**
  * How much of what is free in a pool may keep its pages for the next message: enough for a message of 1 MiB with its

@@ -13,7 +13,7 @@ export interface Limits {
 /** The limits of a user. */
 export interface UserLimits extends Limits {
   readonly peers: number;
-  /** Bytes of slices from SEND until they are free, in whole pages. */
+  /** Bytes of the pages that slices are in, from SEND until they are free. */
   readonly heldBytes: number;
 }
 
@@ -23,7 +23,7 @@ export const DEFAULT_LIMITS: Limits = {
   inflightBytes: 16 * 1024 * 1024,
   inflightFds: 4096,
 };
-export const DEFAULT_MAX_PEERS = 4096;
+export const DEFAULT_MAX_PEERS = 8192;
 
 /** What there is for all users together. */
 export interface Budgets {

@@ -1,6 +1,6 @@
 import { Errno } from '../base/errno.js';
 import { IdTable } from '../base/id-table.js';
-import { type Pool, wholePages } from './pool.js';
+import { type Pool, pagesBefore, wholePages } from './pool.js';
 import type { Quota } from './quota.js';
 import type { Slice } from './slice.js';
 
@@ -8,7 +8,7 @@ import type { Slice } from './slice.js';
 export interface SliceQuotas {
   /** One for each. */
   readonly slices: Quota;
-  /** Their sizes in whole pages. */
+  /** The pages they are in, each slice for itself. */
   readonly heldBytes: Quota;
 }
 
@@ -39,7 +39,7 @@ export class Slices {
     slice.sender = sender;
     this.bytes += size;
     this.quotas.slices.chargeFrom(sender, 1);
-    this.quotas.heldBytes.charge(wholePages(size));
+    this.quotas.heldBytes.charge(footprint(slice));
     return slice;
   }
 
@@ -87,7 +87,10 @@ export class Slices {
     if (slice.isQueued || slice.isExposed) return;
     this.bytes -= slice.size;
     this.quotas.slices.chargeFrom(slice.sender, -1);
-    this.quotas.heldBytes.charge(-wholePages(slice.size));
+    this.quotas.heldBytes.charge(-footprint(slice));
     this.pool.release(slice);
   }
 }
+
+/** What a slice keeps in memory if there is nothing beside it: a page more at most than its size would need. */
+const footprint = ({ offset, end }: Slice): number => wholePages(end) - pagesBefore(offset);
