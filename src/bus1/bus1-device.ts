@@ -54,7 +54,9 @@ export class Bus1Device implements DeviceNode {
   constructor(options: Bus1Options) {
     this.options = options;
     this.quotaLog = new QuotaLog(options.log);
-    const bus = new Bus(options.limits, options.budgets);
+    const { limits, budgets } = options;
+    const bus = new Bus(limits, budgets);
+    const limits2026 = { ...LIMITS_2026, bytes: Math.min(LIMITS_2026.bytes, limits.heldBytes) };
     bus.onRefusal = ({ asker, holder, ...refusal }) =>
       this.quotaLog.report(
         { holder, ...refusal },
@@ -65,7 +67,7 @@ export class Bus1Device implements DeviceNode {
       bus,
       descriptors: options.descriptors.budget,
       commands: COMMANDS,
-      bus2026: new Bus2026(LIMITS_2026),
+      bus2026: new Bus2026(limits2026, budgets),
       commands2026: COMMANDS_2026,
       counters: this.counters,
       onRelease: (file) => {

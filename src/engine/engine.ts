@@ -68,6 +68,7 @@ if (heartbeat === undefined) throw new Error('no heartbeat');
 heartbeat.onAlarm = () => writeSync(ALARM_FD, '!');
 const hands = new Hands({
   doneFd: HANDS_FD,
+  bytes: new Accounts(totals.heldBytes),
   maxPerUser: config.maxHands,
   trusted: new Set(config.trustedUids),
   log,

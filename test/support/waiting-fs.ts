@@ -169,7 +169,13 @@ const error = mount('waiting', where, 'fuse.bus1fs-test', 0, data);
 if (error < 0) throw new Error(`mounting failed with errno ${-error}`);
 const doneFd = createEventfd();
 const closer = new Closer(doneFd, accounts());
-const hands = new Hands({ doneFd, maxPerUser: 16, trusted: new Set(), log: pino(pino.destination(2)) });
+const hands = new Hands({
+  doneFd,
+  bytes: accounts(),
+  maxPerUser: 16,
+  trusted: new Set(),
+  log: pino(pino.destination(2)),
+});
 const session = new Session(new Connection(fd), root, {
   deviceNumber: { major: 0, minor: 0 },
   firstId: 2,

@@ -14,7 +14,13 @@ const BAD_ADDRESS = 0x1000;
 const TID = process.pid;
 
 const doneFd = createEventfd();
-const hands = new Hands({ doneFd, maxPerUser: 8, trusted: new Set(), log: pino({ level: 'silent' }) });
+const hands = new Hands({
+  doneFd,
+  bytes: accounts(),
+  maxPerUser: 8,
+  trusted: new Set(),
+  log: pino({ level: 'silent' }),
+});
 
 afterAll(() => {
   stopTicking();
