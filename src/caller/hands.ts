@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { Accounts } from '../base/budget.js';
 import { Errno } from '../base/errno.js';
 import { CallRefused, Suspension } from '../device.js';
 import { read } from '../linux/file.js';
@@ -27,10 +28,13 @@ export class Hand {
   /** The steps that are done of the call, and what their first two system calls returned. */
   private readonly steps: Step[] = [];
   private readonly results: number[] = [];
+  private readonly bytes: Accounts;
+  private borrowed = 0;
   private readonly onLate: (hand: Hand) => void;
 
-  constructor(thread: SystemCallThread, onLate: (hand: Hand) => void) {
+  constructor(thread: SystemCallThread, bytes: Accounts, onLate: (hand: Hand) => void) {
     this.thread = thread;
+    this.bytes = bytes;
     this.onLate = onLate;
     this.memory = new ClientMemory(this);
   }
@@ -75,10 +79,20 @@ export class Hand {
     this.results.splice(2 * index, 2);
   }
 
+  /** Takes memory for the call, until it is over. False if its user may not have so much. */
+  borrow(bytes: number): boolean {
+    if (!this.bytes.fits(this.uid, bytes)) return false;
+    this.bytes.charge(this.uid, bytes);
+    this.borrowed += bytes;
+    return true;
+  }
+
   /** The call is over. */
   forgetAll(): void {
     this.steps.length = 0;
     this.results.length = 0;
+    if (this.borrowed > 0) this.bytes.charge(this.uid, -this.borrowed);
+    this.borrowed = 0;
   }
 
   /** It has come back; the call goes on. */
@@ -93,6 +107,8 @@ export class Hand {
 export interface HandsOptions {
   /** An eventfd, inherited, with a number below those of everything that is closed in the hands' descriptor table. */
   readonly doneFd: number;
+  /** What large payloads take that are on their way. */
+  readonly bytes: Accounts;
   /** How many hands one user's calls may keep out. */
   readonly maxPerUser: number;
   /** Users whose memory is touched without one. */
@@ -140,10 +156,10 @@ export class Hands {
   }
 
   private start(): Hand {
-    const { doneFd } = this.options;
+    const { doneFd, bytes } = this.options;
     const thread = SystemCallThread.start(doneFd);
     if (thread === undefined) throw new CallRefused(Errno.ENOMEM);
-    const hand = new Hand(thread, (hand) => this.count(hand));
+    const hand = new Hand(thread, bytes, (hand) => this.count(hand));
     // A thread that is stuck keeps its descriptors open, even when the process is killed: it gets a table of its own, with
     // nothing in it. What is above doneFd, where files of clients are, is never copied to it.
     thread.prepare(0, Syscall.CLOSE_RANGE, doneFd + 1, LAST_FD, UNSHARE_FILES);

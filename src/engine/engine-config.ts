@@ -1,5 +1,5 @@
 import type { LogLevel } from '../base/log.js';
-import type { Limits } from '../bus/quota.js';
+import type { UserLimits } from '../bus/quota.js';
 import type { Attributes } from '../device.js';
 
 /** The descriptor on which the engine finds /dev/fuse, mounted. */
@@ -25,8 +25,10 @@ export interface EngineConfig {
   readonly takesOver: boolean;
   /** Mode and owner of the device. */
   readonly device: Attributes;
-  /** Of every user. */
-  readonly limits: Limits;
+  /** Of every user; without one of held bytes, half of what there is for all. */
+  readonly limits: Omit<UserLimits, 'heldBytes'> & { readonly heldBytes?: number | undefined };
+  /** Held bytes of all users together, if it was said. */
+  readonly totalHeldBytes: number | undefined;
   /** How many calls of a user may wait for its memory at once. */
   readonly maxHands: number;
   /** Users whose memory is touched without a hand. */

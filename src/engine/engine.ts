@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs';
+import { Accounts } from '../base/budget.js';
 import { createLogger } from '../base/log.js';
 import { VERSION } from '../base/version.js';
 import { Bus1Device } from '../bus1/bus1-device.js';
@@ -13,6 +14,7 @@ import { PR_SET_PDEATHSIG, prctl } from '../linux/process.js';
 import { ignoreSignals } from '../linux/signals.js';
 import { pathQueries } from '../linux/syscalls.js';
 import { stopTicking } from '../linux/ticker.js';
+import { budgets, descriptorBudget } from './capacity.js';
 import type { DaemonStatus } from './daemon-status.js';
 import { ALARM_FD, type EngineConfig, FUSE_FD, HANDS_FD, HEARTBEAT_FD, LEDGER_FD, LOG_FD } from './engine-config.js';
 import { Heartbeat } from './heartbeat.js';
@@ -36,8 +38,12 @@ if (process.ppid !== config.supervisorPid) process.exit();
 
 const log = createLogger(NAME, config.logLevel, new LogPipe(NAME, LOG_FD));
 const startedAt = Date.now();
+const totals = budgets(config.totalHeldBytes);
+const descriptors = new Accounts(descriptorBudget());
 const bus1 = new Bus1Device({
-  limits: config.limits,
+  limits: { ...config.limits, heldBytes: config.limits.heldBytes ?? Math.floor(totals.heldBytes.max / 2) },
+  budgets: totals,
+  descriptors,
   attributes: config.device,
   createMemory: (size) => {
     const memory = SharedMemory.create('bus1-pool', size);
@@ -63,11 +69,12 @@ if (heartbeat === undefined) throw new Error('no heartbeat');
 heartbeat.onAlarm = () => writeSync(ALARM_FD, '!');
 const hands = new Hands({
   doneFd: HANDS_FD,
+  bytes: new Accounts(totals.heldBytes),
   maxPerUser: config.maxHands,
   trusted: new Set(config.trustedUids),
   log,
 });
-const closer = new Closer(HANDS_FD);
+const closer = new Closer(HANDS_FD, descriptors);
 const connection = new Connection(FUSE_FD);
 connection.onInterrupted = stopTicking; // nothing goes on; who needs ticks starts them again
 const session = new Session(connection, new Directory({ bus1, status }), {

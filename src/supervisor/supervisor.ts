@@ -39,6 +39,7 @@ export interface SupervisorOptions {
   readonly limits: EngineConfig['limits'];
   /** Whether another engine takes over when one dies. */
   readonly restarts: boolean;
+  readonly totalHeldBytes: number | undefined;
   readonly maxHands: number;
   readonly trustedUids: readonly number[];
   readonly latency: LatencyMode;
@@ -211,7 +212,7 @@ function mountDevice(directory: string, log: Logger): Mounted {
 
 /** Starts a process that serves a mount. */
 function startEngine(
-  { device, limits, maxHands, trustedUids, log: { level } }: SupervisorOptions,
+  { device, limits, totalHeldBytes, maxHands, trustedUids, log: { level } }: SupervisorOptions,
   { deviceNumber, fuse, ledger }: Mounted,
   heartbeat: Heartbeat,
   takesOver: boolean,
@@ -224,6 +225,7 @@ function startEngine(
     takesOver,
     device,
     limits,
+    totalHeldBytes,
     maxHands,
     trustedUids,
     logLevel: level,

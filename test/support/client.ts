@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { Bytes } from '../../src/base/bytes.js';
 import { Errno } from '../../src/base/errno.js';
 import type { MappedMemory } from '../../src/bus/pool.js';
-import { DEFAULT_LIMITS, type Limits } from '../../src/bus/quota.js';
+import type { Budgets, UserLimits } from '../../src/bus/quota.js';
 import {
   Command,
   HandleTransfer,
@@ -27,6 +27,7 @@ import type {
   OpenFile,
   Viewpoint,
 } from '../../src/device.js';
+import { accounts, budgets, LIMITS } from './budgets.js';
 
 /** What is thrown, which must be something: an error, or what is thrown through a command. */
 export function thrownBy(run: () => unknown): unknown {
@@ -528,12 +529,15 @@ export const INVALID = ALL_ONES;
 export class World {
   readonly lines: { readonly level: number; readonly msg: string }[] = [];
   readonly device: Bus1Device;
+  readonly descriptors = accounts();
   /** Instead of memory for the next pools. */
   memoryError: Errno = Errno.OK;
 
-  constructor(limits: Partial<Limits> = {}) {
+  constructor(limits: Partial<UserLimits> = {}, ofAll: Partial<Record<keyof Budgets, number>> = {}) {
     this.device = new Bus1Device({
-      limits: { ...DEFAULT_LIMITS, ...limits },
+      limits: { ...LIMITS, ...limits },
+      budgets: budgets(ofAll),
+      descriptors: this.descriptors,
       attributes: { mode: 0o666, uid: 0, gid: 0 },
       createMemory: () => (this.memoryError === Errno.OK ? new FakeMemory() : this.memoryError),
       log: pino({}, { write: (line: string) => void this.lines.push(JSON.parse(line)) }),

@@ -24,6 +24,7 @@ import { close } from '../../src/linux/file.js';
 import { mount } from '../../src/linux/mount-table.js';
 import { copyDescriptor } from '../../src/linux/pidfd.js';
 import { pathQueries } from '../../src/linux/syscalls.js';
+import { accounts } from './budgets.js';
 import { FakeLedger } from './fake-ledger.js';
 
 /*
@@ -168,8 +169,14 @@ const data = `fd=${fd},rootmode=40755,user_id=0,group_id=0,allow_other,default_p
 const error = mount('waiting', where, 'fuse.bus1fs-test', 0, data);
 if (error < 0) throw new Error(`mounting failed with errno ${-error}`);
 const doneFd = createEventfd();
-const closer = new Closer(doneFd);
-const hands = new Hands({ doneFd, maxPerUser: 16, trusted: new Set(), log: pino(pino.destination(2)) });
+const closer = new Closer(doneFd, accounts());
+const hands = new Hands({
+  doneFd,
+  bytes: accounts(),
+  maxPerUser: 16,
+  trusted: new Set(),
+  log: pino(pino.destination(2)),
+});
 const session = new Session(new Connection(fd), root, {
   deviceNumber: { major: 0, minor: 0 },
   ledger: new FakeLedger(2),

@@ -2,11 +2,12 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Errno } from '../../../src/base/errno.js';
 import { Pool } from '../../../src/bus/pool.js';
-import { DEFAULT_LIMITS, type Limits } from '../../../src/bus/quota.js';
+import type { Budgets, UserLimits } from '../../../src/bus/quota.js';
 import { QuotaLog } from '../../../src/bus/quota-log.js';
 import { Bus } from '../../../src/bus1/model/bus.js';
 import type { Peer } from '../../../src/bus1/model/peer.js';
 import { SendTransaction } from '../../../src/bus1/model/send.js';
+import { budgets, LIMITS } from '../../support/budgets.js';
 
 const MEMORY = { address: 0, write: () => true, discard: () => {}, retain: () => {}, release: () => {} };
 
@@ -26,12 +27,17 @@ class World {
   readonly lines: Line[] = [];
   private readonly bus: Bus;
 
-  constructor(limits: Partial<Limits> = {}) {
-    const quotaLog = new QuotaLog<Peer>(
+  constructor(limits: Partial<UserLimits> = {}, ofAll: Partial<Record<keyof Budgets, number>> = {}) {
+    const quotaLog = new QuotaLog(
       pino({}, { write: (line: string) => void this.lines.push(JSON.parse(line) as Line) }),
     );
-    this.bus = new Bus({ ...DEFAULT_LIMITS, ...limits });
-    this.bus.onRefusal = (refusal) => quotaLog.report(refusal, (peer) => `peer ${peer.serial}`);
+    this.bus = new Bus({ ...LIMITS, ...limits }, budgets(ofAll));
+    this.bus.onRefusal = (refusal) =>
+      quotaLog.report(
+        refusal,
+        () => `peer ${refusal.asker.serial}`,
+        () => `peer ${refusal.holder.serial}`,
+      );
   }
 
   peer(uid = 0): Peer {

@@ -9,6 +9,7 @@ import { createEventfd } from '../../../src/linux/eventfd.js';
 import { close } from '../../../src/linux/file.js';
 import { NativeBuffer } from '../../../src/linux/native-buffer.js';
 import { stopTicking } from '../../../src/linux/ticker.js';
+import { accounts } from '../../support/budgets.js';
 import { thrownBy } from '../../support/client.js';
 import { SlowPage } from '../../support/slow-memory.js';
 
@@ -26,7 +27,7 @@ beforeEach(() => {
   lines = [];
   pages = [];
   const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) });
-  hands = new Hands({ doneFd, maxPerUser: MAX_PER_USER, trusted: new Set([ROOT]), log });
+  hands = new Hands({ doneFd, bytes: accounts(), maxPerUser: MAX_PER_USER, trusted: new Set([ROOT]), log });
 });
 
 afterEach(() => {

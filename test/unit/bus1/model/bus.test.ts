@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Errno } from '../../../../src/base/errno.js';
 import { POOL_SIZE, Pool } from '../../../../src/bus/pool.js';
-import { DEFAULT_LIMITS, type Quotas } from '../../../../src/bus/quota.js';
+import type { Quotas } from '../../../../src/bus/quota.js';
 import type { Slice } from '../../../../src/bus/slice.js';
 import { Bus } from '../../../../src/bus1/model/bus.js';
 import type { HandleId } from '../../../../src/bus1/model/handle-id.js';
@@ -11,6 +11,7 @@ import type { Handle, Node } from '../../../../src/bus1/model/node.js';
 import type { Peer } from '../../../../src/bus1/model/peer.js';
 import { SendTransaction } from '../../../../src/bus1/model/send.js';
 import type { Identity } from '../../../../src/device.js';
+import { budgets, LIMITS } from '../../../support/budgets.js';
 
 const CREDENTIALS = { uid: 0, gid: 0, pid: 1, tid: 1 };
 const SENDER: Identity = { credentials: CREDENTIALS, seenFrom: () => CREDENTIALS };
@@ -22,7 +23,7 @@ const usedOf = ({ slices, handles, inflightBytes, inflightFds }: Quotas): number
 
 /** A bus whose peers, of which those of user 0 share a pool, remember what they own and receive, to check invariants against. */
 class World {
-  readonly bus = new Bus({ ...DEFAULT_LIMITS, handles: 60, slices: 30, inflightBytes: 4000 });
+  readonly bus = new Bus({ ...LIMITS, handles: 60, slices: 30, inflightBytes: 4000 }, budgets());
   readonly peers: Peer[] = [];
   wakes = 0;
   private readonly sharedPool = new Pool(MEMORY);

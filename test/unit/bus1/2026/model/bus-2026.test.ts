@@ -9,6 +9,7 @@ import { Multicast } from '../../../../../src/bus1/2026/model/multicast.js';
 import { Handle, type Node } from '../../../../../src/bus1/2026/model/node-2026.js';
 import type { Peer } from '../../../../../src/bus1/2026/model/peer-2026.js';
 import { TransferTransaction } from '../../../../../src/bus1/2026/model/transfer.js';
+import { budgets } from '../../../../support/budgets.js';
 
 const LIMITS: Limits = { objects: 60, bytes: 500 };
 const PLENTY: Limits = { objects: 1e6, bytes: 1e6 };
@@ -81,7 +82,7 @@ const queueOf = (peer: Peer): Message[] => {
 
 /** A bus of peers of two users, with all that must hold at any time. */
 class World {
-  readonly bus = new Bus(LIMITS);
+  readonly bus = new Bus(LIMITS, budgets());
   readonly peers: Peer[] = [];
   readonly wakes = new Map<Peer, number>();
   /** What each peer ever had, by id. */
@@ -278,7 +279,7 @@ describe('Bus of 2026', () => {
   });
 
   test('ids are odd, counted per peer and never given twice', () => {
-    const bus = new Bus(PLENTY);
+    const bus = new Bus(PLENTY, budgets());
     const [a, b] = [addPeer(bus), addPeer(bus)];
     expect(create(a)).toEqual({ node: 1, handle: 3 });
     expect(create(a, b)).toEqual({ node: 5, handle: 1 });
@@ -288,7 +289,7 @@ describe('Bus of 2026', () => {
   });
 
   test('a transaction that is given up has taken ids and nothing else', () => {
-    const bus = new Bus(PLENTY);
+    const bus = new Bus(PLENTY, budgets());
     const [a, b] = [addPeer(bus), addPeer(bus)];
     const transaction = new TransferTransaction(a, b);
     const node = transaction.create();
@@ -302,7 +303,7 @@ describe('Bus of 2026', () => {
   });
 
   test('a transaction that is withdrawn has not even taken ids', () => {
-    const bus = new Bus(PLENTY);
+    const bus = new Bus(PLENTY, budgets());
     const a = addPeer(bus);
     const transaction = new TransferTransaction(a, a);
     const node = transaction.create();
@@ -314,7 +315,7 @@ describe('Bus of 2026', () => {
   });
 
   test('each RELEASE tells of nodes before it tells of handles', () => {
-    const bus = new Bus(PLENTY);
+    const bus = new Bus(PLENTY, budgets());
     const [a, b] = [addPeer(bus), addPeer(bus)];
     const held = mustCreate(a, b);
     const own = mustCreate(b, a);
@@ -325,7 +326,7 @@ describe('Bus of 2026', () => {
   });
 
   test('what is said of a carried handle comes behind all messages of its transaction', () => {
-    const bus = new Bus(PLENTY);
+    const bus = new Bus(PLENTY, budgets());
     const [a, b, c] = [addPeer(bus), addPeer(bus), addPeer(bus)];
     const gone = mustCreate(a, b);
     const first = mustCreate(c, b);
@@ -342,7 +343,7 @@ describe('Bus of 2026', () => {
   });
 
   test('all receivers of a message share one payload', () => {
-    const bus = new Bus(PLENTY);
+    const bus = new Bus(PLENTY, budgets());
     const peers = [addPeer(bus), addPeer(bus), addPeer(bus)];
     const sender = addPeer(bus);
     const payload = new Uint8Array(10);
@@ -353,7 +354,7 @@ describe('Bus of 2026', () => {
   });
 
   test('another user may take half of what is left, and gives it back', () => {
-    const bus = new Bus({ objects: 100, bytes: 1000 });
+    const bus = new Bus({ objects: 100, bytes: 1000 }, budgets());
     const [own, foreign] = [addPeer(bus, 0), addPeer(bus, 1)];
     const { handle } = mustCreate(own, foreign);
     const objects = [...Array(200)].findIndex(() => send(foreign, [handle]) !== Errno.OK);
@@ -367,7 +368,7 @@ describe('Bus of 2026', () => {
   });
 
   test('whoever gets a handle pays for it', () => {
-    const bus = new Bus({ objects: 10, bytes: 0 });
+    const bus = new Bus({ objects: 10, bytes: 0 }, budgets());
     const [giver, receiver] = [addPeer(bus, 0), addPeer(bus, 1)];
     const { handle } = mustCreate(giver);
     for (let i = 0; i < 10; i++) expect(copy(giver, handle, receiver)).toBe(2 * i + 1);
@@ -378,7 +379,7 @@ describe('Bus of 2026', () => {
   });
 
   test('a message that goes to one who is full goes to nobody, and is charged to nobody', () => {
-    const bus = new Bus({ objects: 10, bytes: 100 });
+    const bus = new Bus({ objects: 10, bytes: 100 }, budgets());
     const [a, b, sender] = [addPeer(bus, 0), addPeer(bus, 1), addPeer(bus, 2)];
     const destinations = [mustCreate(a, sender).handle, mustCreate(b, sender).handle];
     while (create(b) !== Errno.EDQUOT) {}
@@ -389,7 +390,7 @@ describe('Bus of 2026', () => {
   });
 
   test('what is sent to a node that is gone vanishes, whoever is full', () => {
-    const bus = new Bus({ objects: 10, bytes: 100 });
+    const bus = new Bus({ objects: 10, bytes: 100 }, budgets());
     const [a, b] = [addPeer(bus, 0), addPeer(bus, 1)];
     const { node, handle } = mustCreate(a, b);
     a.release([node]);
