@@ -12,7 +12,7 @@ import { ClientMemory } from './client-memory.js';
  * How many ticks a hand is waited for, a tick being a millisecond. It is long beside a copy, and short beside what a client may
  * make it take: a page of its memory may be behind a file system that is slow, or hangs, or is its own.
  */
-const PATIENCE_TICKS = 2;
+export const PATIENCE = 2;
 
 /** What tells one operation of a call from its others. */
 export type Step = string | number;
@@ -31,10 +31,12 @@ export class Hand {
   private readonly bytes: Accounts;
   private borrowed = 0;
   private readonly onLate: (hand: Hand) => void;
+  private readonly patience: number;
 
-  constructor(thread: SystemCallThread, bytes: Accounts, onLate: (hand: Hand) => void) {
+  constructor(thread: SystemCallThread, { bytes, patience }: HandsOptions, onLate: (hand: Hand) => void) {
     this.thread = thread;
     this.bytes = bytes;
+    this.patience = patience;
     this.onLate = onLate;
     this.memory = new ClientMemory(this);
   }
@@ -48,7 +50,7 @@ export class Hand {
     startTicking();
     thread.submit(count);
     for (let ticks = 0; !thread.wait(); ) {
-      if (++ticks < PATIENCE_TICKS || !thread.leave()) continue;
+      if (++ticks < this.patience || !thread.leave()) continue;
       this.step = step;
       this.suspension = new Suspension();
       this.onLate(this);
@@ -111,6 +113,8 @@ export interface HandsOptions {
   readonly bytes: Accounts;
   /** How many hands one user's calls may keep out. */
   readonly maxPerUser: number;
+  /** How many ticks a hand is waited for. */
+  readonly patience: number;
   /** Users whose memory is touched without one. */
   readonly trusted: ReadonlySet<number>;
   readonly log: Logger;
@@ -156,10 +160,10 @@ export class Hands {
   }
 
   private start(): Hand {
-    const { doneFd, bytes } = this.options;
+    const { doneFd } = this.options;
     const thread = SystemCallThread.start(doneFd);
     if (thread === undefined) throw new CallRefused(Errno.ENOMEM);
-    const hand = new Hand(thread, bytes, (hand) => this.count(hand));
+    const hand = new Hand(thread, this.options, (hand) => this.count(hand));
     // A thread that is stuck keeps its descriptors open, even when the process is killed: it gets a table of its own, with
     // nothing in it. What is above doneFd, where files of clients are, is never copied to it.
     thread.prepare(0, Syscall.CLOSE_RANGE, doneFd + 1, LAST_FD, UNSHARE_FILES);

@@ -5,7 +5,7 @@ import { VERSION } from '../base/version.js';
 import { Bus1Device } from '../bus1/bus1-device.js';
 import { BlockedCaller } from '../caller/blocked-caller.js';
 import { Closer } from '../caller/closer.js';
-import { Hands } from '../caller/hands.js';
+import { Hands, PATIENCE } from '../caller/hands.js';
 import { errnoOf, systemCallOf } from '../caller/thread.js';
 import { Connection } from '../fuse/connection.js';
 import { Session } from '../fuse/session.js';
@@ -71,6 +71,7 @@ const hands = new Hands({
   doneFd: HANDS_FD,
   bytes: new Accounts(totals.heldBytes),
   maxPerUser: config.maxHands,
+  patience: PATIENCE,
   trusted: new Set(config.trustedUids),
   log,
 });

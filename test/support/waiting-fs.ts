@@ -4,7 +4,7 @@ import type { Bytes } from '../../src/base/bytes.js';
 import { Errno } from '../../src/base/errno.js';
 import { BlockedCaller } from '../../src/caller/blocked-caller.js';
 import { Closer } from '../../src/caller/closer.js';
-import { Hands } from '../../src/caller/hands.js';
+import { Hands, PATIENCE } from '../../src/caller/hands.js';
 import { systemCallOf } from '../../src/caller/thread.js';
 import type {
   Attributes,
@@ -174,6 +174,7 @@ const hands = new Hands({
   doneFd,
   bytes: accounts(),
   maxPerUser: 16,
+  patience: PATIENCE,
   trusted: new Set(),
   log: pino(pino.destination(2)),
 });

@@ -19,6 +19,7 @@ const hands = new Hands({
   doneFd,
   bytes: accounts(),
   maxPerUser: 8,
+  patience: Number.POSITIVE_INFINITY,
   trusted: new Set(),
   log: pino({ level: 'silent' }),
 });

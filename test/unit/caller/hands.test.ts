@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Errno } from '../../../src/base/errno.js';
 import type { ClientMemory } from '../../../src/caller/client-memory.js';
-import { Hands } from '../../../src/caller/hands.js';
+import { Hands, PATIENCE } from '../../../src/caller/hands.js';
 import { CallRefused, Suspension } from '../../../src/device.js';
 import { Epoll } from '../../../src/linux/epoll.js';
 import { createEventfd } from '../../../src/linux/eventfd.js';
@@ -27,7 +27,14 @@ beforeEach(() => {
   lines = [];
   pages = [];
   const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) });
-  hands = new Hands({ doneFd, bytes: accounts(), maxPerUser: MAX_PER_USER, trusted: new Set([ROOT]), log });
+  hands = new Hands({
+    doneFd,
+    bytes: accounts(),
+    maxPerUser: MAX_PER_USER,
+    patience: PATIENCE,
+    trusted: new Set([ROOT]),
+    log,
+  });
 });
 
 afterEach(() => {
