@@ -51,8 +51,7 @@ static void sleep_ms(int ms)
 /* SEND of descriptors, and nothing else, to one destination. */
 static int send_files(int peer, __u64 destination, const int *files, size_t n)
 {
-	struct bus1_cmd_send send = { .ptr_destinations = (uintptr_t)&destination, .n_destinations = 1,
-				      .ptr_fds = (uintptr_t)files, .n_fds = n };
+	struct bus1_cmd_send send = { .ptr_destinations = (uintptr_t)&destination, .n_destinations = 1, .ptr_fds = (uintptr_t)files, .n_fds = n };
 	return command(peer, BUS1_CMD_SEND, &send);
 }
 

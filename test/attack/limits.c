@@ -53,8 +53,7 @@ static void held_bytes(void)
 	for (int i = 0; i < 6; i++) {
 		int fd = peer_open();
 		struct bus1_cmd_recv recv;
-		struct message message = { .destinations = (__u64[]){ 8 }, .n_destinations = 1, .payload = payload,
-					   .size = MESSAGE_SIZE };
+		struct message message = { .destinations = (__u64[]){ 8 }, .n_destinations = 1, .payload = payload, .size = MESSAGE_SIZE };
 		for (int j = 0; j < 16; j++) {
 			int r = send_message(fd, &message);
 			if (r == -EDQUOT) return;

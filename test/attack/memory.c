@@ -24,9 +24,7 @@ static int call_with(int fd, int fd_2026, int which, void *at)
 	static int errors[1];
 	static char text[] = "text";
 	struct iovec vec = { text, sizeof text };
-	struct bus1_cmd_send send = { .flags = BUS1_SEND_FLAG_CONTINUE, .ptr_destinations = (uintptr_t)&own, .n_destinations = 1,
-				      .ptr_errors = (uintptr_t)errors, .ptr_vecs = (uintptr_t)&vec, .n_vecs = 1,
-				      .ptr_handles = (uintptr_t)&own, .n_handles = 1 };
+	struct bus1_cmd_send send = { .flags = BUS1_SEND_FLAG_CONTINUE, .ptr_destinations = (uintptr_t)&own, .n_destinations = 1, .ptr_errors = (uintptr_t)errors, .ptr_vecs = (uintptr_t)&vec, .n_vecs = 1, .ptr_handles = (uintptr_t)&own, .n_handles = 1 };
 	switch (which % 11) {
 	case 0:
 		vec.iov_base = at;
@@ -221,8 +219,7 @@ static void *send_what_does_not_end(void *unused)
 {
 	static char plain[65536];
 	struct iovec vecs[] = { { plain, sizeof plain }, { half_slow, 65536 } };
-	struct bus1_cmd_send send = { .ptr_destinations = (uintptr_t)&handle, .n_destinations = 1, .ptr_vecs = (uintptr_t)vecs,
-				      .n_vecs = 2 };
+	struct bus1_cmd_send send = { .ptr_destinations = (uintptr_t)&handle, .n_destinations = 1, .ptr_vecs = (uintptr_t)vecs, .n_vecs = 2 };
 	command(peer, BUS1_CMD_SEND, &send);
 	return unused;
 }

@@ -21,7 +21,7 @@ static volatile struct {
 	int read, flush, poll;
 	size_t prompt; /* reads up to this offset are always answered at once */
 	long reads, flushes, polls;
-} *own;
+} * own;
 
 static char own_directory[200];
 
@@ -48,8 +48,7 @@ static void own_reply(int fuse, __u64 unique, int error, const void *body, size_
 
 static struct fuse_attr own_attributes(__u64 id)
 {
-	return (struct fuse_attr){ .ino = id, .mode = id == 1 ? S_IFDIR | 0755 : S_IFREG | 0777, .nlink = 1,
-				   .size = id == 1 ? 0 : FILE_SIZE };
+	return (struct fuse_attr){ .ino = id, .mode = id == 1 ? S_IFDIR | 0755 : S_IFREG | 0777, .nlink = 1, .size = id == 1 ? 0 : FILE_SIZE };
 }
 
 /* Answers all requests that are due. Returns how long it is to the next, in ms. */
@@ -89,15 +88,13 @@ static void own_serve(int fuse)
 		switch (in->opcode) {
 		case FUSE_INIT:
 			own_reply(fuse, in->unique, 0,
-				  &(struct fuse_init_out){ .major = 7, .minor = 31, .max_write = 4096, .max_background = 1000,
-							   .congestion_threshold = 1000 },
+				  &(struct fuse_init_out){ .major = 7, .minor = 31, .max_write = 4096, .max_background = 1000, .congestion_threshold = 1000 },
 				  sizeof(struct fuse_init_out));
 			continue;
 		case FUSE_LOOKUP: {
 			__u64 id = 2 + *(const unsigned char *)body;
 			own_reply(fuse, in->unique, 0,
-				  &(struct fuse_entry_out){ .nodeid = id, .attr_valid = 1000000, .entry_valid = 1000000,
-							    .attr = own_attributes(id) },
+				  &(struct fuse_entry_out){ .nodeid = id, .attr_valid = 1000000, .entry_valid = 1000000, .attr = own_attributes(id) },
 				  sizeof(struct fuse_entry_out));
 			continue;
 		}

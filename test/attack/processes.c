@@ -104,7 +104,8 @@ static void receivers_that_are_stopped(void)
 			if (children[i] == 0 && (children[i] = fork()) == 0) receive_for_ever(peer_open());
 			random = random * 1103515245 + 12345;
 			int kind = random >> 16 & 31;
-			kill(children[i], kind == 0 ? SIGKILL : kind & 1 ? SIGSTOP : SIGCONT);
+			kill(children[i], kind == 0 ? SIGKILL : kind & 1 ? SIGSTOP
+									 : SIGCONT);
 			if (kind == 0) waitpid(children[i], NULL, 0), children[i] = 0;
 		}
 		usleep(300);
