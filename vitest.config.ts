@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin } from 'vitest/config';
-import { whyNoNamespaces } from './test/support/chroot.js';
 
 const isCoverage = process.env['NODE_V8_COVERAGE'] !== undefined;
 const SRC = new URL('src/', import.meta.url).href;
@@ -24,13 +23,20 @@ export default defineConfig({
     setupFiles: isCoverage ? ['test/support/take-coverage.ts'] : [],
     reporters: ['default', './test/support/summary.ts'],
     projects: [
-      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          setupFiles: 'test/support/properties.ts',
+          testTimeout: 20_000,
+        },
+      },
       {
         extends: true,
         test: {
           name: 'docker',
           include: ['test/docker/**/*.test.ts'],
-          exclude: whyNoNamespaces === undefined ? [] : ['**'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },

@@ -22,7 +22,7 @@
 #define BUS1_IOCTL_MAGIC 0x97
 
 /* No id: what a node or handle that is to be made has before, and a message that is to be received as its type. */
-#define BUS1_INVALID ((__u64)-1)
+#define BUS1_INVALID (~(__u64)0)
 
 /* The bit of an id that says that the bus chose it. All ids have it. */
 #define BUS1_MANAGED ((__u64)1)

@@ -2,8 +2,8 @@ const LEAST_CAPACITY = 8;
 /** What is worth giving back. */
 const LARGE = 64;
 const TWO_32 = 0x1_0000_0000;
-/** Random and odd: nobody can choose keys that all meet in one place (multiply-shift hashing). */
-const [SPREAD_LOW, SPREAD_HIGH] = [0, 0].map(() => Math.floor(Math.random() * TWO_32) | 1) as [number, number];
+/** Random, so that nobody can choose keys that all meet in one place. */
+const [SEED_LOW, SEED_HIGH] = [0, 0].map(() => Math.floor(Math.random() * TWO_32) | 0) as [number, number];
 
 /**
  * Values by an integer of at most 64 bits. A Map keeps traces of deleted keys, and gets slow where one key comes and goes while
@@ -96,5 +96,13 @@ export class IdTable<Value> {
 function homeOf(key: number | bigint, { length }: Int32Array): number {
   const low = typeof key === 'number' ? key >>> 0 : Number(key & 0xffff_ffffn);
   const high = typeof key === 'number' ? Math.floor(key / TWO_32) : Number(key >> 32n);
-  return (Math.imul(low, SPREAD_LOW) + Math.imul(high, SPREAD_HIGH)) >>> (Math.clz32(length) + 1);
+  return mix(mix(low ^ SEED_LOW) ^ high ^ SEED_HIGH) & (length - 1);
+}
+
+/** The 32-bit finalizer of MurmurHash3: one to one, and each bit of the result depends on each bit of `n`. */
+function mix(n: number): number {
+  let hash = n;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35);
+  return hash ^ (hash >>> 16);
 }

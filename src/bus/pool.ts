@@ -1,5 +1,6 @@
 import type { MappableMemory } from '../device.js';
 import { FreeRanges } from './free-ranges.js';
+import type { Quota } from './quota.js';
 import { Slice } from './slice.js';
 
 /** Offsets and sizes in a pool are multiples of this. */
@@ -7,9 +8,17 @@ const ALIGNMENT = 8;
 
 export const align8 = (n: number): number => Math.ceil(n / ALIGNMENT) * ALIGNMENT;
 
+const PAGE_SIZE = 4096;
+
+/** What `size` bytes take of memory. */
+export const wholePages = (size: number): number => Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
+
+/** The pages that lie as a whole before `end`. */
+export const pagesBefore = (end: number): number => Math.floor(end / PAGE_SIZE) * PAGE_SIZE;
+
 /**
- * How much of a free range may keep its pages for the next message: enough for a message of 1 MiB with its handles,
- * since touching new pages costs more than copying into them.
+ * How much of what is free in a pool may keep its pages for the next message: enough for a message of 1 MiB with its
+ * handles, since touching new pages costs more than copying into them.
  */
 const KEEP_WARM = 2 * 1024 * 1024;
 
@@ -37,6 +46,10 @@ export class Pool<Memory extends PoolMemory = PoolMemory> {
   readonly memory: Memory;
   /** In bytes, a multiple of 8; also the size of the largest slice. */
   readonly size: number;
+  /** What pages that stay in memory though they are free are charged to. */
+  warmth: Quota | undefined;
+  private warmBytes = 0;
+  private isClosed = false;
   private readonly free = new FreeRanges();
   /**
    * The free range at the end of the pool, which nearly every allocation that fits nowhere else shrinks: kept apart, so
@@ -55,6 +68,7 @@ export class Pool<Memory extends PoolMemory = PoolMemory> {
     const range = this.bestFit(size);
     if (range === undefined) return undefined;
     if (range.size === size) {
+      this.countWarm(-warmOf(range));
       this.remove(range);
       return range;
     }
@@ -63,8 +77,9 @@ export class Pool<Memory extends PoolMemory = PoolMemory> {
     slice.next = range;
     if (range.previous !== undefined) range.previous.next = slice;
     range.previous = slice;
+    const warm = warmOf(range);
     this.resize(range, range.offset + size, range.size - size);
-    range.warmEnd = Math.max(range.warmEnd, range.offset);
+    this.countWarm(warmOf(range) - warm);
     return slice;
   }
 
@@ -80,14 +95,17 @@ export class Pool<Memory extends PoolMemory = PoolMemory> {
     const { previous, next } = slice;
     let range = slice;
     let warmEnd = slice.end;
+    let warm = 0;
     if (next?.isFree) {
-      if (next.warmEnd > next.offset) warmEnd = next.warmEnd;
+      warm = warmOf(next);
+      if (warm > 0) warmEnd = next.warmEnd;
       this.absorb(next, slice, slice.offset);
       range = next;
     } else if (!previous?.isFree) {
       this.add(slice);
     }
     if (previous?.isFree) {
+      warm += warmOf(previous);
       if (range === slice) {
         this.absorb(previous, slice, previous.offset);
       } else {
@@ -96,9 +114,32 @@ export class Pool<Memory extends PoolMemory = PoolMemory> {
       }
       range = previous;
     }
-    const keepEnd = range.offset + KEEP_WARM;
-    if (warmEnd > keepEnd) this.memory.discard(keepEnd, warmEnd);
-    range.warmEnd = Math.min(warmEnd, keepEnd);
+    this.cool(range, warmEnd, warm);
+  }
+
+  /** Gives back what a free range, in whose pages up to `warmEnd` there was something, may not keep. It has kept `warm` bytes so far. */
+  private cool(range: Slice, warmEnd: number, warm: number): void {
+    const start = wholePages(range.offset);
+    const last = range === this.tail ? wholePages(range.end) : pagesBefore(range.end);
+    const end = Math.min(wholePages(warmEnd), last);
+    const most = Math.min(KEEP_WARM - this.warmBytes, this.warmth?.left ?? KEEP_WARM) + warm;
+    const keepEnd = this.isClosed ? start : start + Math.min(Math.max(0, end - start), pagesBefore(most));
+    if (keepEnd < end) this.memory.discard(keepEnd, end);
+    range.warmEnd = keepEnd;
+    if (!this.isClosed) this.countWarm(keepEnd - start - warm);
+  }
+
+  private countWarm(bytes: number): void {
+    if (bytes === 0) return;
+    this.warmBytes += bytes;
+    this.warmth?.charge(bytes);
+  }
+
+  /** Nobody receives in it any more: it gives its memory back, also what a client keeps mapped. */
+  close(): void {
+    this.isClosed = true;
+    if (this.warmBytes > 0) this.memory.discard(0, wholePages(this.size));
+    this.countWarm(-this.warmBytes);
   }
 
   /** Grows a free range by a neighbour, which leaves the list. */
@@ -133,3 +174,6 @@ export class Pool<Memory extends PoolMemory = PoolMemory> {
     else this.free.remove(range);
   }
 }
+
+/** How much of a free range may be in memory: in whole pages, since others are shared with what is in use. */
+const warmOf = ({ offset, warmEnd }: Slice): number => Math.max(0, warmEnd - wholePages(offset));

@@ -1,19 +1,23 @@
 import type { Logger } from 'pino';
-import type { QuotaHolder, Refusal, Resource } from './quota.js';
+import type { Obstacle, Refusal, Resource } from './quota.js';
 
-const OPTIONS: Readonly<Record<Resource, string>> = {
-  slices: '--max-slices',
-  handles: '--max-handles',
-  inflightBytes: '--max-inflight-bytes',
-  inflightFds: '--max-inflight-fds',
+/** What raises the limits of each user, and what there is for all of them. */
+const CURES: Readonly<Record<Resource, { readonly user: string; readonly total: string }>> = {
+  slices: { user: '--max-slices', total: 'more memory' },
+  handles: { user: '--max-handles', total: 'more memory' },
+  inflightBytes: { user: '--max-inflight-bytes', total: 'more memory' },
+  inflightFds: { user: '--max-inflight-fds', total: 'ulimit -n' },
+  peers: { user: '--max-peers', total: 'the sysctl vm.max_map_count, or more memory' },
+  heldBytes: { user: '--max-held-bytes', total: '--max-total-held-bytes' },
+  descriptors: { user: 'ulimit -n', total: 'ulimit -n (LimitNOFILE= of a systemd unit)' },
 };
 const WINDOW_MS = 10_000;
 const LINES_PER_WINDOW = 10;
 
 /** Tells the administrator of exceeded quotas: once per holder and resource, and only so often for all of them together. */
-export class QuotaLog<Holder extends QuotaHolder> {
+export class QuotaLog {
   private readonly log: Logger;
-  private readonly reported = new WeakMap<Holder, Set<Resource>>();
+  private readonly reported = new WeakMap<object, Set<Resource>>();
   private windowStart = 0;
   private lines = 0;
   private suppressed = 0;
@@ -22,19 +26,17 @@ export class QuotaLog<Holder extends QuotaHolder> {
     this.log = log;
   }
 
-  /** `describe` names a holder for humans. */
-  report(refusal: Refusal<Holder>, describe: (holder: Holder) => string): void {
-    const { holder, resource, amount, asker } = refusal;
-    const reported = this.reported.get(holder) ?? new Set();
+  /** `asker` and `holder` name for humans who asked and whose quota it is. */
+  report(refusal: Refusal, asker: () => string, holder: () => string): void {
+    const { resource, amount, obstacle } = refusal;
+    const reported = this.reported.get(refusal.holder) ?? new Set();
     if (reported.has(resource)) return;
-    this.reported.set(holder, reported.add(resource));
+    this.reported.set(refusal.holder, reported.add(resource));
     if (!this.mayWrite()) return;
-    const { used, max, bound } = exceeded(refusal);
-    const cure = bound === 'peer' ? 'PEER_RESET or ' : '';
+    const { used, max, bound } = obstacle;
     this.log.warn(
       { resource, bound, used, max, amount, suppressed: this.suppressed },
-      `quota exceeded: ${describe(asker)} asked for ${amount} more ${resource} of ${describe(holder)}, ` +
-        `whose ${bound} has ${used} of ${max} in use; raise it with ${cure}${OPTIONS[resource]}`,
+      `quota exceeded: ${asker()} asked for ${amount} more ${resource} of ${holder()}, ${reason(resource, obstacle)}`,
     );
     this.suppressed = 0;
   }
@@ -54,14 +56,11 @@ export class QuotaLog<Holder extends QuotaHolder> {
   }
 }
 
-/** Which bound it was: the peer's own limit, its user's, or the share that another user may take. */
-function exceeded({ holder, resource, amount }: Refusal): {
-  used: number;
-  max: number;
-  bound: 'peer' | 'user' | 'share';
-} {
-  const own = holder.quotas[resource];
-  const user = holder.user.quotas[resource];
-  if (user.used + amount > user.max) return { used: user.used, max: user.max, bound: 'user' };
-  return { used: own.used, max: own.max, bound: own.used + amount > own.max ? 'peer' : 'share' };
+/** What is in the way, and the way out. */
+function reason(resource: Resource, { bound, used, max }: Obstacle): string {
+  const { user, total } = CURES[resource];
+  if (bound === 'total') {
+    return `but all users have ${used} of ${max} in use, and one may have half of what the others leave; raise it with ${total}`;
+  }
+  return `whose ${bound} has ${used} of ${max} in use; raise it with ${bound === 'peer' ? 'PEER_RESET or ' : ''}${user}`;
 }

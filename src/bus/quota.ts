@@ -1,3 +1,5 @@
+import type { Budget } from '../base/budget.js';
+
 /** The limits of a user or a peer. */
 export interface Limits {
   readonly slices: number;
@@ -8,43 +10,83 @@ export interface Limits {
   readonly inflightFds: number;
 }
 
+/** The limits of a user. */
+export interface UserLimits extends Limits {
+  readonly peers: number;
+  /** Bytes of the pages that slices are in, from SEND until they are free. */
+  readonly heldBytes: number;
+}
+
 export const DEFAULT_LIMITS: Limits = {
   slices: 16384,
   handles: 65536,
   inflightBytes: 16 * 1024 * 1024,
   inflightFds: 4096,
 };
+export const DEFAULT_MAX_PEERS = 8192;
+
+/** What there is for all users together. */
+export interface Budgets {
+  readonly peers: Budget;
+  readonly slices: Budget;
+  readonly handles: Budget;
+  readonly heldBytes: Budget;
+  /** Pages that free parts of pools keep for what comes next. */
+  readonly warmBytes: Budget;
+}
 
 /** How much another user may hold of what is left of a resource, counting what it holds already. */
 export type Share = (left: number) => number;
 
-/** One resource of a peer, whose use counts for its user too, or of a user. */
+/** What a charge does not fit in: the limit of a peer or its user, the share of another user, or what there is for all. */
+export interface Obstacle {
+  readonly bound: 'peer' | 'user' | 'share' | 'total';
+  readonly used: number;
+  readonly max: number;
+}
+
+/** One resource of a peer, whose use counts for its user too, or of a user, whose use counts for all users. */
 export class Quota {
   max: number;
   used = 0;
   /** The user it belongs to, by uid. */
   private readonly uid: number;
+  private readonly share: Share;
   /** That user's quota, if this is a peer's. */
   private readonly parent: Quota | undefined;
-  private readonly share: Share;
+  private readonly budget: Budget | undefined;
   /** Use by senders of other users, by their uid. */
   private foreign: Map<number, number> | undefined;
 
-  constructor(max: number, uid: number, share: Share, parent?: Quota) {
+  /** A peer's if `parent` is that of its user. `budget`, of a user's quota, is what all users have. */
+  constructor(max: number, uid: number, share: Share, parent?: Quota, budget?: Budget) {
     this.max = max;
     this.uid = uid;
     this.share = share;
     this.parent = parent;
+    this.budget = budget;
   }
 
   /** Whether `amount` more is within the limits; nothing more always is, even when a limit was lowered below use. */
   fits(amount: number): boolean {
-    return amount === 0 || (this.used + amount <= this.max && (this.parent === undefined || this.parent.fits(amount)));
+    return (
+      amount === 0 ||
+      (this.used + amount <= this.max &&
+        (this.budget === undefined || this.budget.fits(this.used, amount)) &&
+        (this.parent === undefined || this.parent.fits(amount)))
+    );
+  }
+
+  /** How much more of a user's fits. */
+  get left(): number {
+    const own = Math.max(0, this.max - this.used);
+    return this.budget === undefined ? own : Math.min(own, this.budget.left(this.used));
   }
 
   /** Takes what fits(), or returns it if negative. */
   charge(amount: number): void {
     this.used += amount;
+    this.budget?.charge(amount);
     this.parent?.charge(amount);
   }
 
@@ -72,19 +114,36 @@ export class Quota {
     else this.foreign.set(uid, held);
     this.parent?.countForeign(uid, amount);
   }
+
+  /** What `amount` does not fit in that does not fit. */
+  obstacle(amount: number): Obstacle {
+    const { used, max, parent, budget } = this;
+    const above = parent?.obstacle(amount);
+    if (above !== undefined && above.bound !== 'share') return above;
+    if (used + amount > max) return { bound: parent === undefined ? 'user' : 'peer', used, max };
+    if (budget !== undefined && !budget.fits(used, amount)) {
+      return { bound: 'total', used: budget.used, max: budget.max };
+    }
+    return { bound: 'share', used, max };
+  }
 }
 
-/** All resources of a peer or a user. */
+/** What a peer has a limit of as well as its user. */
 export class Quotas {
   readonly slices: Quota;
   readonly handles: Quota;
   readonly inflightBytes: Quota;
   readonly inflightFds: Quota;
 
-  /** Those of a user, or of one of its peers if the user's are given. */
-  constructor(limits: Limits, uid: number, share: Share, parent?: Quotas) {
-    this.slices = new Quota(limits.slices, uid, share, parent?.slices);
-    this.handles = new Quota(limits.handles, uid, share, parent?.handles);
+  /** Those of a peer if `parent` are those of its user. */
+  constructor(
+    limits: Limits,
+    uid: number,
+    share: Share,
+    { parent, budgets }: { readonly parent?: Quotas; readonly budgets?: Pick<Budgets, 'slices' | 'handles'> },
+  ) {
+    this.slices = new Quota(limits.slices, uid, share, parent?.slices, budgets?.slices);
+    this.handles = new Quota(limits.handles, uid, share, parent?.handles, budgets?.handles);
     this.inflightBytes = new Quota(limits.inflightBytes, uid, share, parent?.inflightBytes);
     this.inflightFds = new Quota(limits.inflightFds, uid, share, parent?.inflightFds);
   }
@@ -105,36 +164,35 @@ export class User {
   readonly uid: number;
   readonly limits: Limits;
   readonly quotas: Quotas;
-  peers = 0;
+  readonly peers: Quota;
+  readonly heldBytes: Quota;
+  readonly warmBytes: Quota;
   private readonly share: Share;
 
-  constructor(uid: number, limits: Limits, share: Share) {
+  constructor(uid: number, limits: UserLimits, share: Share, budgets: Budgets) {
     this.uid = uid;
     this.limits = limits;
     this.share = share;
-    this.quotas = new Quotas(limits, uid, share);
+    this.quotas = new Quotas(limits, uid, share, { budgets });
+    this.peers = new Quota(limits.peers, uid, share, undefined, budgets.peers);
+    this.heldBytes = new Quota(limits.heldBytes, uid, share, undefined, budgets.heldBytes);
+    this.warmBytes = new Quota(Number.POSITIVE_INFINITY, uid, share, undefined, budgets.warmBytes);
   }
 
   /** The quotas of one more peer, with the same limits. */
   quotasOfPeer(): Quotas {
-    return new Quotas(this.limits, this.uid, this.share, this.quotas);
+    return new Quotas(this.limits, this.uid, this.share, { parent: this.quotas });
   }
 }
 
-export type Resource = keyof Limits;
-
-/** Whoever has quotas of its own, beside those of its user. */
-export interface QuotaHolder {
-  readonly quotas: Quotas;
-  readonly user: User;
-}
+/** What can be refused. */
+export type Resource = keyof UserLimits | 'descriptors';
 
 /** A call that failed because of a quota. */
-export interface Refusal<Holder extends QuotaHolder = QuotaHolder> {
+export interface Refusal<Holder extends object = object> {
   /** Whose quota it is. */
   readonly holder: Holder;
   readonly resource: Resource;
   readonly amount: number;
-  /** Whose call it was. */
-  readonly asker: Holder;
+  readonly obstacle: Obstacle;
 }

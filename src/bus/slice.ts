@@ -7,7 +7,9 @@ export class Slice {
   isQueued = false;
   /** Received or peeked and not yet released by the user. */
   isExposed = false;
-  /** While free: pages from `offset` up to here may still be in memory. */
+  /** Who sent the message, by uid. */
+  sender = 0;
+  /** While free: the whole pages up to here may still be in memory, those after it are not. */
   warmEnd = 0;
   /** Its neighbours in the pool; and while it is free, others of the same size. */
   previous: Slice | undefined;

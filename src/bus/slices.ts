@@ -1,35 +1,45 @@
 import { Errno } from '../base/errno.js';
 import { IdTable } from '../base/id-table.js';
-import type { Pool } from './pool.js';
+import { type Pool, pagesBefore, wholePages } from './pool.js';
 import type { Quota } from './quota.js';
 import type { Slice } from './slice.js';
+
+/** What slices are charged to. */
+export interface SliceQuotas {
+  /** One for each. */
+  readonly slices: Quota;
+  /** The pages they are in, each slice for itself. */
+  readonly heldBytes: Quota;
+}
 
 /** One receiver's slices of its pool: each is held by a message, by the user to whom it was exposed, or by both. */
 export class Slices {
   readonly pool: Pool;
   /** How many bytes are in slices. */
   bytes = 0;
-  private readonly quota: Quota | undefined;
+  private readonly quotas: SliceQuotas | undefined;
   /** Those the user has received or peeked and not yet released, by offset. */
   private readonly exposed = new IdTable<Slice>();
 
-  /** Each slice takes one of `quota`, if there is one, until nobody holds it. */
-  constructor(pool: Pool, quota?: Quota) {
+  /** Each slice is charged to `quotas`, if there are any, until nobody holds it. */
+  constructor(pool: Pool, quotas?: SliceQuotas) {
     this.pool = pool;
-    this.quota = quota;
+    this.quotas = quotas;
   }
 
   exposedSlices(): Iterable<Slice> {
     return this.exposed.values();
   }
 
-  /** Reserves a slice for a message, or undefined when no free block is large enough. The quota was looked at before. */
-  reserve(size: number): Slice | undefined {
+  /** Reserves a slice for a message of user `sender`, or undefined when no free block is large enough. The quotas were looked at before. */
+  reserve(size: number, sender = 0): Slice | undefined {
     const slice = this.pool.allocate(size);
     if (slice === undefined) return undefined;
     slice.isQueued = true;
+    slice.sender = sender;
     this.bytes += size;
-    this.quota?.charge(1);
+    this.quotas?.slices.chargeFrom(sender, 1);
+    this.quotas?.heldBytes.charge(footprint(slice));
     return slice;
   }
 
@@ -76,7 +86,11 @@ export class Slices {
   private freeIfUnused(slice: Slice): void {
     if (slice.isQueued || slice.isExposed) return;
     this.bytes -= slice.size;
+    this.quotas?.slices.chargeFrom(slice.sender, -1);
+    this.quotas?.heldBytes.charge(-footprint(slice));
     this.pool.release(slice);
-    this.quota?.charge(-1);
   }
 }
+
+/** What a slice keeps in memory if there is nothing beside it: a page more at most than its size would need. */
+const footprint = ({ offset, end }: Slice): number => wholePages(end) - pagesBefore(offset);

@@ -1,7 +1,8 @@
 import type { Logger } from 'pino';
+import type { Accounts } from '../base/budget.js';
 import { Errno } from '../base/errno.js';
 import { type MappedMemory, Pool } from '../bus/pool.js';
-import type { Limits } from '../bus/quota.js';
+import type { Budgets, Obstacle, UserLimits } from '../bus/quota.js';
 import { QuotaLog } from '../bus/quota-log.js';
 import type { Attributes, Caller, DeviceNode, OpenFile } from '../device.js';
 import { COMMANDS as COMMANDS_2026 } from './2026/commands-2026.js';
@@ -9,7 +10,7 @@ import { LIMITS as LIMITS_2026 } from './2026/model/account.js';
 import { Bus as Bus2026 } from './2026/model/bus-2026.js';
 import { POOL_SIZE } from './bus1-abi.js';
 import { Bus1File, type FileContext, type Opener, SharedPool } from './bus1-file.js';
-import type { BusStatus, Counters } from './bus1-status.js';
+import { type BusStatus, type Counters, totals, userStatus } from './bus1-status.js';
 import { COMMANDS } from './commands.js';
 import { Bus } from './model/bus.js';
 import type { Peer } from './model/peer.js';
@@ -25,7 +26,11 @@ const STRANGER =
 
 export interface Bus1Options {
   /** Of every user. */
-  readonly limits: Limits;
+  readonly limits: UserLimits;
+  /** Of all users together. */
+  readonly budgets: Budgets;
+  /** Descriptors that are held for users. */
+  readonly descriptors: Accounts;
   readonly attributes: Attributes;
   /** Makes the memory of a pool, or says why there is none. */
   readonly createMemory: (size: number) => MappedMemory | Errno;
@@ -41,6 +46,7 @@ export class Bus1Device implements DeviceNode {
   readonly isVolatile = false;
   private readonly options: Bus1Options;
   private readonly context: FileContext;
+  private readonly quotaLog: QuotaLog;
   private readonly files = new Map<Peer, Bus1File>();
   private readonly counters: Counters = { opened: 0, ioctls: 0, failed: 0 };
   private hasReportedExhaustion = false;
@@ -48,13 +54,21 @@ export class Bus1Device implements DeviceNode {
 
   constructor(options: Bus1Options) {
     this.options = options;
-    const quotaLog = new QuotaLog<Peer>(options.log);
-    const bus = new Bus(options.limits);
-    bus.onRefusal = (refusal) => quotaLog.report(refusal, (peer) => this.describe(peer));
+    this.quotaLog = new QuotaLog(options.log);
+    const { limits, budgets } = options;
+    const bus = new Bus(limits, budgets);
+    const limits2026 = { ...LIMITS_2026, bytes: Math.min(LIMITS_2026.bytes, limits.heldBytes) };
+    bus.onRefusal = ({ asker, holder, ...refusal }) =>
+      this.quotaLog.report(
+        { holder, ...refusal },
+        () => this.describe(asker),
+        () => this.describe(holder),
+      );
     this.context = {
       bus,
+      descriptors: options.descriptors.budget,
       commands: COMMANDS,
-      bus2026: new Bus2026(LIMITS_2026),
+      bus2026: new Bus2026(limits2026, budgets),
       commands2026: COMMANDS_2026,
       counters: this.counters,
       onRelease: (file) => {
@@ -69,6 +83,8 @@ export class Bus1Device implements DeviceNode {
   }
 
   open(caller: Caller, siblings: ReadonlySet<OpenFile>): OpenFile | Errno {
+    const { peers } = this.context.bus.user(caller.uid);
+    if (!peers.fits(1)) return this.refusePeer(caller, peers.obstacle(1));
     const identity = caller.identity();
     if (typeof identity === 'number') return identity;
     const viewpoint = caller.viewpoint();
@@ -84,6 +100,15 @@ export class Bus1Device implements DeviceNode {
     this.counters.opened++;
     this.note(file, 'a peer was opened');
     return file;
+  }
+
+  private refusePeer(caller: Caller, obstacle: Obstacle): Errno {
+    this.quotaLog.report(
+      { holder: this.context.bus.user(caller.uid), resource: 'peers', amount: 1, obstacle },
+      () => `thread ${caller.tid} (uid ${caller.uid}, ${caller.command()})`,
+      () => `uid ${caller.uid}`,
+    );
+    return Errno.EMFILE;
   }
 
   private note({ peer }: Bus1File, what: string): void {
@@ -119,7 +144,13 @@ export class Bus1Device implements DeviceNode {
 
   /** What goes on on the bus now. */
   status(): BusStatus {
-    return { counters: this.counters, peers: Array.from(this.files.values(), (file) => file.status()) };
+    const { budgets, descriptors } = this.options;
+    return {
+      counters: this.counters,
+      totals: totals(budgets, descriptors.budget),
+      users: Array.from(this.context.bus.users(), (user) => userStatus(user, descriptors.held(user.uid))),
+      peers: Array.from(this.files.values(), (file) => file.status()),
+    };
   }
 
   private describe(peer: Peer): string {

@@ -1,3 +1,4 @@
+import type { Budget } from '../base/budget.js';
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
 import type { MappedMemory, Pool } from '../bus/pool.js';
@@ -22,6 +23,7 @@ export class SharedPool {
   readonly pool: Pool<MappedMemory>;
   /** The only user who may receive into it, by uid. */
   owner: number;
+  private holders = 1;
 
   constructor(pool: Pool<MappedMemory>, owner: number) {
     this.pool = pool;
@@ -29,10 +31,12 @@ export class SharedPool {
   }
 
   retain(): void {
-    this.pool.memory.retain();
+    this.holders++;
   }
 
   release(): void {
+    if (--this.holders > 0) return;
+    this.pool.close();
     this.pool.memory.release();
   }
 }
@@ -44,6 +48,8 @@ export interface FileContext {
   readonly bus2026: Bus2026;
   readonly commands2026: ReadonlyMap<number, Handler2026>;
   readonly counters: Counters;
+  /** How many descriptors can be held for all users. */
+  readonly descriptors: Budget;
   /** Called when a file is gone. */
   onRelease(file: Bus1File): void;
 }
@@ -100,6 +106,12 @@ export class Bus1File implements OpenFile {
     if (this.speaks2016) return undefined;
     this.peer2026 ??= this.context.bus2026.addPeer(this.opener, () => this.onPollChange?.());
     return this.peer2026;
+  }
+
+  /** Tells that `amount` descriptors were to be sent that cannot be held. */
+  refuseDescriptors(amount: number): Errno {
+    const { used, max } = this.context.descriptors;
+    return this.peer.refuseBecause({ bound: 'total', used, max }, 'descriptors', amount, this.peer);
   }
 
   status(): PeerStatus {

@@ -1,4 +1,5 @@
-import type { Limits } from '../bus/quota.js';
+import type { Budget } from '../base/budget.js';
+import type { Budgets, Limits, User, UserLimits } from '../bus/quota.js';
 import type { Limits as Limits2026 } from './2026/model/account.js';
 import { Node } from './2026/model/node-2026.js';
 import type { Peer as Peer2026 } from './2026/model/peer-2026.js';
@@ -26,6 +27,19 @@ export interface PeerStatus {
   readonly used2026: Limits2026 | undefined;
 }
 
+/** How much of something is in use, and how much may be. */
+export interface Use {
+  readonly used: number;
+  readonly max: number;
+}
+
+/** What all peers of a user use. */
+export interface UserStatus extends Readonly<Record<keyof UserLimits, Use>> {
+  readonly uid: number;
+  /** Descriptors that its programs sent and the daemon holds. */
+  readonly descriptors: number;
+}
+
 /** Calls since the start. */
 export interface Counters {
   opened: number;
@@ -36,6 +50,9 @@ export interface Counters {
 /** The state of a bus. */
 export interface BusStatus {
   readonly counters: Readonly<Counters>;
+  /** Of all users together. */
+  readonly totals: Readonly<Record<keyof Budgets | 'descriptors', Use>>;
+  readonly users: readonly UserStatus[];
   readonly peers: readonly PeerStatus[];
 }
 
@@ -67,5 +84,31 @@ export function peerStatus2026(idle: Peer, peer: Peer2026, opener: Opener): Peer
     handles: entries.length - nodes,
     queued: peer.queued,
     used2026: peer.quotas.used(),
+  };
+}
+
+const useOf = ({ used, max }: Use): Use => ({ used, max });
+
+export function userStatus({ uid, quotas, peers, heldBytes }: User, descriptors: number): UserStatus {
+  return {
+    uid,
+    peers: useOf(peers),
+    slices: useOf(quotas.slices),
+    handles: useOf(quotas.handles),
+    inflightBytes: useOf(quotas.inflightBytes),
+    inflightFds: useOf(quotas.inflightFds),
+    heldBytes: useOf(heldBytes),
+    descriptors,
+  };
+}
+
+export function totals(budgets: Budgets, descriptors: Budget): BusStatus['totals'] {
+  return {
+    peers: useOf(budgets.peers),
+    slices: useOf(budgets.slices),
+    handles: useOf(budgets.handles),
+    heldBytes: useOf(budgets.heldBytes),
+    warmBytes: useOf(budgets.warmBytes),
+    descriptors: useOf(descriptors),
   };
 }

@@ -1,6 +1,6 @@
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
-import type { Resource } from '../bus/quota.js';
+import type { Limits } from '../bus/quota.js';
 import { onlyFlags, PeerFlag, PeerReset, ResetFlag } from './bus1-abi.js';
 import type { Bus1File } from './bus1-file.js';
 
@@ -9,7 +9,7 @@ const INT_MAX = 0x7fff_ffff;
 const LEAVE = 0xffff_ffff;
 
 /** Where the limit of each resource is. */
-const LIMITS: readonly (readonly [resource: Resource, offset: number])[] = [
+const LIMITS: readonly (readonly [resource: keyof Limits, offset: number])[] = [
   ['slices', PeerReset.max_slices],
   ['handles', PeerReset.max_handles],
   ['inflightBytes', PeerReset.max_inflight_bytes],

@@ -4,7 +4,6 @@ import { type Caller, type HeldFiles, type Identity, type MemoryRange, Suspensio
 import { BUS1_FD_MAX, BUS1_VEC_MAX, onlyFlags, readHandleId, Send, SendFlag } from './bus1-abi.js';
 import type { Bus1File } from './bus1-file.js';
 import { COMPAT_IOVEC_SIZE, IOVEC_SIZE, isNegative, MAX_PAYLOAD, USER_SPACE_END, widenVecs } from './iovec.js';
-import type { Peer } from './model/peer.js';
 import { SendTransaction } from './model/send.js';
 
 const INT_MAX = 0x7fff_ffff;
@@ -13,7 +12,7 @@ const INT_SIZE = 4;
 
 /** A SEND, decoded. */
 interface SendCall {
-  readonly sender: Peer;
+  readonly file: Bus1File;
   readonly caller: Caller;
   readonly isSeed: boolean;
   /** CONTINUE: errors of the receiving side do not fail it. */
@@ -42,11 +41,11 @@ interface Arrays {
 }
 
 /** SEND. The order of the checks is the contract's, section 6. */
-export function send({ peer: sender }: Bus1File, argument: Bytes, caller: Caller): Errno {
+export function send(file: Bus1File, argument: Bytes, caller: Caller): Errno {
   if (!onlyFlags(argument, Send.flags, SendFlag.CONTINUE | SendFlag.SEED)) return Errno.EINVAL;
   const flags = argument.u32(Send.flags);
   const call: SendCall = {
-    sender,
+    file,
     caller,
     isSeed: (flags & SendFlag.SEED) !== 0,
     isTolerant: (flags & SendFlag.CONTINUE) !== 0,
@@ -58,6 +57,7 @@ export function send({ peer: sender }: Bus1File, argument: Bytes, caller: Caller
   };
   if (call.isSeed && (call.isTolerant || call.nDestinations !== 0)) return Errno.EINVAL;
   if (call.nDestinations > INT_MAX || call.nVecs > BUS1_VEC_MAX || call.nFds > BUS1_FD_MAX) return Errno.EMSGSIZE;
+  const { peer: sender } = file;
   const maxHandles = sender.user.limits.handles;
   if (call.nDestinations > maxHandles) return Errno.EINVAL;
   if (call.nHandles > maxHandles) return Errno.EDQUOT;
@@ -115,10 +115,11 @@ function prepare(transaction: SendTransaction, call: SendCall, arrays: Arrays, n
   return writeErrors(call, results);
 }
 
-function takeFiles({ caller, nFds }: SendCall, arrays: Arrays): HeldFiles | undefined | Errno {
+function takeFiles({ file, caller, nFds }: SendCall, arrays: Arrays): HeldFiles | undefined | Errno {
   if (nFds === 0) return undefined;
   const numbers = Array.from({ length: arrays.readableFds }, (_, i) => arrays.memory.i32(arrays.fds + i * INT_SIZE));
   const files = caller.takeFiles(numbers);
+  if (files === Errno.EDQUOT) return file.refuseDescriptors(nFds);
   if (typeof files === 'number' || arrays.readableFds === nFds) return files;
   files.release();
   return Errno.EFAULT;

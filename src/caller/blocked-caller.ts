@@ -78,7 +78,7 @@ export class BlockedCaller implements CallerSlot {
   }
 
   viewpoint(): Viewpoint | Errno {
-    return Viewpoint.of(this.tid);
+    return Viewpoint.of(this.tid, this.uid, this.closer.accounts);
   }
 
   securityContext(): Uint8Array | undefined | Errno {

@@ -84,8 +84,10 @@ export class ClientMemory {
     this.staging = new NativeBuffer(hand === undefined ? 0 : STAGED);
   }
 
-  /** The call is over. */
+  /** The call is over. Buffers that it made larger than usual are given back. */
   reset(): void {
+    if (this.scratchBuffer.size > STAGED) this.scratchBuffer = new NativeBuffer(STAGED);
+    if (this.staging.size > STAGED) this.staging = new NativeBuffer(STAGED);
     this.staged = undefined;
     this.mayGoStraight = true;
     this.fetched = undefined;
@@ -225,6 +227,7 @@ export class ClientMemory {
       return this.staged >= total ? this.staging.u8.slice(0, total) : Errno.EFAULT;
     }
     if (this.fetched?.length !== total) {
+      if (this.hand?.borrow(total) === false) return Errno.EDQUOT;
       this.fetched = allocate(total);
       this.hand?.forget('fetch');
     }
@@ -258,7 +261,10 @@ export class ClientMemory {
   /** Has the payload in memory of ours. */
   private stage(tid: number, total: number, count: number): Errno {
     if (this.staged === undefined || (this.staged < total && this.staged === STAGED)) {
-      if (total > this.staging.size) this.staging = new NativeBuffer(total);
+      if (total > this.staging.size) {
+        if (this.hand?.borrow(total) === false) return Errno.EDQUOT;
+        this.staging = new NativeBuffer(total);
+      }
       this.local.setIovec(0, this.staging.address, total);
       const { local, scratchBuffer } = this;
       this.staged = Math.max(0, this.copy('stage', tid, local.address, 1, scratchBuffer.address, count));

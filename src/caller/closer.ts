@@ -1,3 +1,4 @@
+import type { Accounts } from '../base/budget.js';
 import { MAX_CALLS, Syscall, SystemCallThread } from '../linux/system-call-thread.js';
 
 /** How many threads may be closing at once, for one user and in all. */
@@ -22,13 +23,19 @@ interface Leftovers {
  */
 export class Closer {
   private readonly doneFd: number;
+  /** What is held of users' descriptors, what is not yet closed included. */
+  readonly accounts: Accounts;
   private readonly idle: SystemCallThread[] = [];
   private readonly busy = new Map<SystemCallThread, Leftovers>();
   private readonly users = new Map<number, Leftovers>();
 
-  /** `doneFd` is an eventfd that becomes readable when collect() has something to do. */
-  constructor(doneFd: number) {
+  /**
+   * `doneFd` is an eventfd that becomes readable when collect() has something to do. What it has to close counts in
+   * `accounts` until it is closed.
+   */
+  constructor(doneFd: number, accounts: Accounts) {
     this.doneFd = doneFd;
+    this.accounts = accounts;
   }
 
   /** Closes descriptors that a client of user `uid` brought. Never waits. */
@@ -40,6 +47,7 @@ export class Closer {
     }
     user.queue.push(...fds);
     user.unclosed += fds.length;
+    this.accounts.charge(uid, fds.length);
     this.collect();
     this.employ(user);
   }
@@ -65,6 +73,7 @@ export class Closer {
       this.idle.push(thread);
       user.threads--;
       user.unclosed -= thread.count;
+      this.accounts.charge(user.uid, -thread.count);
       this.employ(user);
       if (user.unclosed === 0) this.users.delete(user.uid);
     }

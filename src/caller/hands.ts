@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { Accounts } from '../base/budget.js';
 import { Errno } from '../base/errno.js';
 import { CallRefused, Suspension } from '../device.js';
 import { read } from '../linux/file.js';
@@ -11,7 +12,7 @@ import { ClientMemory } from './client-memory.js';
  * How many ticks a hand is waited for, a tick being a millisecond. It is long beside a copy, and short beside what a client may
  * make it take: a page of its memory may be behind a file system that is slow, or hangs, or is its own.
  */
-const PATIENCE_TICKS = 2;
+export const PATIENCE = 2;
 
 /** What tells one operation of a call from its others. */
 export type Step = string | number;
@@ -27,10 +28,15 @@ export class Hand {
   /** The steps that are done of the call, and what their first two system calls returned. */
   private readonly steps: Step[] = [];
   private readonly results: number[] = [];
+  private readonly bytes: Accounts;
+  private borrowed = 0;
   private readonly onLate: (hand: Hand) => void;
+  private readonly patience: number;
 
-  constructor(thread: SystemCallThread, onLate: (hand: Hand) => void) {
+  constructor(thread: SystemCallThread, { bytes, patience }: HandsOptions, onLate: (hand: Hand) => void) {
     this.thread = thread;
+    this.bytes = bytes;
+    this.patience = patience;
     this.onLate = onLate;
     this.memory = new ClientMemory(this);
   }
@@ -44,7 +50,7 @@ export class Hand {
     startTicking();
     thread.submit(count);
     for (let ticks = 0; !thread.wait(); ) {
-      if (++ticks < PATIENCE_TICKS || !thread.leave()) continue;
+      if (++ticks < this.patience || !thread.leave()) continue;
       this.step = step;
       this.suspension = new Suspension();
       this.onLate(this);
@@ -75,10 +81,20 @@ export class Hand {
     this.results.splice(2 * index, 2);
   }
 
+  /** Takes memory for the call, until it is over. False if its user may not have so much. */
+  borrow(bytes: number): boolean {
+    if (!this.bytes.fits(this.uid, bytes)) return false;
+    this.bytes.charge(this.uid, bytes);
+    this.borrowed += bytes;
+    return true;
+  }
+
   /** The call is over. */
   forgetAll(): void {
     this.steps.length = 0;
     this.results.length = 0;
+    if (this.borrowed > 0) this.bytes.charge(this.uid, -this.borrowed);
+    this.borrowed = 0;
   }
 
   /** It has come back; the call goes on. */
@@ -93,8 +109,12 @@ export class Hand {
 export interface HandsOptions {
   /** An eventfd, inherited, with a number below those of everything that is closed in the hands' descriptor table. */
   readonly doneFd: number;
+  /** What large payloads take that are on their way. */
+  readonly bytes: Accounts;
   /** How many hands one user's calls may keep out. */
   readonly maxPerUser: number;
+  /** How many ticks a hand is waited for. */
+  readonly patience: number;
   /** Users whose memory is touched without one. */
   readonly trusted: ReadonlySet<number>;
   readonly log: Logger;
@@ -143,7 +163,7 @@ export class Hands {
     const { doneFd } = this.options;
     const thread = SystemCallThread.start(doneFd);
     if (thread === undefined) throw new CallRefused(Errno.ENOMEM);
-    const hand = new Hand(thread, (hand) => this.count(hand));
+    const hand = new Hand(thread, this.options, (hand) => this.count(hand));
     // A thread that is stuck keeps its descriptors open, even when the process is killed: it gets a table of its own, with
     // nothing in it. What is above doneFd, where files of clients are, is never copied to it.
     thread.prepare(0, Syscall.CLOSE_RANGE, doneFd + 1, LAST_FD, UNSHARE_FILES);

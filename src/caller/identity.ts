@@ -1,4 +1,5 @@
 import { readlinkSync, readSync } from 'node:fs';
+import type { Accounts } from '../base/budget.js';
 import { Errno } from '../base/errno.js';
 import type { Identity as CallerIdentity, Viewpoint as CallerViewpoint, Credentials } from '../device.js';
 import { close, ioctl, O_CLOEXEC, open } from '../linux/file.js';
@@ -76,19 +77,21 @@ export class Viewpoint implements CallerViewpoint {
     this.groups = groups;
   }
 
-  /** That of thread `tid`, or why it cannot be told. */
-  static of(tid: number): Viewpoint | Errno {
+  /** That of thread `tid`, or why it cannot be told. The descriptors it takes count for user `uid` in `accounts`. */
+  static of(tid: number, uid: number, accounts: Accounts): Viewpoint | Errno {
     const thread = threadOf(tid);
     if (typeof thread === 'number') return thread;
     const pidNamespace = thread.pidNamespaces.at(-1) ?? '';
     const userNamespace = namespaceOf(tid, 'user');
     if (userNamespace === undefined) return Errno.ENFILE;
     if (userNamespace === OUR_USER_NAMESPACE) return new Viewpoint(pidNamespace, OURS, undefined, undefined);
+    if (!accounts.fits(uid, 2)) return Errno.EMFILE;
     const around = namespacesAround(tid);
     if (typeof around === 'number') return around;
-    const users = IdMap.open(`/proc/${tid}/uid_map`);
+    const count = (n: number): void => accounts.charge(uid, n);
+    const users = IdMap.open(`/proc/${tid}/uid_map`, count);
     if (typeof users === 'number') return users;
-    const groups = IdMap.open(`/proc/${tid}/gid_map`);
+    const groups = IdMap.open(`/proc/${tid}/gid_map`, count);
     if (typeof groups !== 'number') return new Viewpoint(pidNamespace, around, users, groups);
     users.close();
     return groups;
@@ -127,15 +130,19 @@ class IdMap {
   private extents: readonly Extent[] = [];
   /** Pins the namespace; closed once the map is known. */
   private fd: number | undefined;
+  private readonly count: (descriptors: number) => void;
 
-  private constructor(fd: number) {
+  private constructor(fd: number, count: (descriptors: number) => void) {
     this.fd = fd;
+    this.count = count;
+    count(1);
     this.read();
   }
 
-  static open(path: string): IdMap | Errno {
+  /** `count` is told of descriptors that it takes, and, by a negative number, gives back. */
+  static open(path: string, count: (descriptors: number) => void): IdMap | Errno {
     const fd = open(path, O_CLOEXEC, 0);
-    return fd < 0 ? errnoOf(fd) : new IdMap(fd);
+    return fd < 0 ? errnoOf(fd) : new IdMap(fd, count);
   }
 
   /** What an id of our own user namespace is inside. */
@@ -153,8 +160,10 @@ class IdMap {
   }
 
   close(): void {
-    if (this.fd !== undefined) close(this.fd);
+    if (this.fd === undefined) return;
+    close(this.fd);
     this.fd = undefined;
+    this.count(-1);
   }
 
   private read(): void {

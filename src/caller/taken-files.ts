@@ -17,11 +17,12 @@ export class TakenFiles implements HeldFiles {
   private readonly closer: Closer;
   private readonly uid: number;
 
-  /** They are closed by `closer`, on the account of user `uid`. */
+  /** They count for user `uid` until `closer` has closed them. */
   constructor(descriptors: readonly number[], closer: Closer, uid: number) {
     this.descriptors = descriptors;
     this.closer = closer;
     this.uid = uid;
+    closer.accounts.charge(uid, descriptors.length);
   }
 
   get count(): number {
@@ -35,14 +36,15 @@ export class TakenFiles implements HeldFiles {
   release(): void {
     if (--this.holders > 0) return;
     this.closer.close(this.uid, this.descriptors);
+    this.closer.accounts.charge(this.uid, -this.descriptors.length);
   }
 }
 
 /**
  * Takes copies of descriptors of thread `tid`, of user `uid`. Errors, in the order of the numbers: EBADF for one that is not
  * open; EOPNOTSUPP for a file of ours (`isOurs`), an AF_UNIX socket or an io_uring, which cannot be given to anybody, unless it
- * was opened with O_PATH; EDQUOT when this process can hold no more, or too many of the user's wait to be closed; and for
- * memfds those of Caller.takeFiles().
+ * was opened with O_PATH; EDQUOT when this process can hold no more for the user, or too many of its wait to be closed;
+ * and for memfds those of Caller.takeFiles().
  */
 export function takeFiles(
   { tid, uid }: { readonly tid: number; readonly uid: number },
@@ -50,17 +52,17 @@ export function takeFiles(
   closer: Closer,
   isOurs: (deviceMajor: number, deviceMinor: number, inode: number) => boolean,
 ): TakenFiles | Errno {
-  if (closer.isStuck(uid)) return Errno.EDQUOT;
+  if (!closer.accounts.fits(uid, wanted.length) || closer.isStuck(uid)) return Errno.EDQUOT;
   const pidfd = pidfdOpen(tid);
   if (pidfd < 0) return isExhausted(pidfd) ? Errno.EDQUOT : Errno.EBADF;
   const taken: number[] = [];
-  const files = new TakenFiles(taken, closer, uid);
   let error: Errno = Errno.OK;
   for (const each of wanted) {
     error = typeof each === 'number' ? takeOne(pidfd, each, taken, isOurs) : takeMemfd(pidfd, each, taken, isOurs);
     if (error !== Errno.OK) break;
   }
   close(pidfd);
+  const files = new TakenFiles(taken, closer, uid);
   if (error === Errno.OK) return files;
   files.release();
   return error;

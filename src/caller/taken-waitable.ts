@@ -26,6 +26,7 @@ class TakenWaitable implements Waitable {
     this.fd = fd;
     this.closer = closer;
     this.uid = uid;
+    closer.accounts.charge(uid, 1);
   }
 
   isReadable(): boolean {
@@ -34,6 +35,7 @@ class TakenWaitable implements Waitable {
 
   close(): void {
     this.closer.close(this.uid, [this.fd]);
+    this.closer.accounts.charge(this.uid, -1);
   }
 }
 
@@ -44,6 +46,7 @@ export function takeWaitable(
   closer: Closer,
 ): Waitable | Errno {
   if (number < 0) return Errno.EBADF;
+  if (!closer.accounts.fits(uid, 1) || closer.isStuck(uid)) return Errno.EMFILE;
   const pidfd = pidfdOpen(tid);
   if (pidfd < 0) return isExhausted(pidfd) ? errnoOf(pidfd) : Errno.EBADF;
   const fd = pidfdGetfd(pidfd, number);

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { ExpectedError, UsageError } from '../base/expected-error.js';
 import { writeAll } from '../base/log-output.js';
-import { DEFAULT_LIMITS } from '../bus/quota.js';
+import { DEFAULT_LIMITS, DEFAULT_MAX_PEERS } from '../bus/quota.js';
 import { BUS_TYPES } from '../engine/engine-config.js';
 import { groupId } from '../linux/group.js';
 import { exitNow } from '../linux/process.js';
@@ -14,7 +14,21 @@ import { logOptions, withLog } from './log-options.js';
 
 const INT_MAX = 0x7fff_ffff;
 const GID_MAX = 0xffff_fffe;
-const LIMITS = ['max-hands', 'max-slices', 'max-handles', 'max-inflight-bytes', 'max-inflight-fds'] as const;
+const LIMITS = [
+  'max-peers',
+  'max-hands',
+  'max-slices',
+  'max-handles',
+  'max-inflight-bytes',
+  'max-inflight-fds',
+  'max-held-bytes',
+  'max-total-held-bytes',
+] as const;
+/** The largest value of each; others go to clients as 32-bit numbers. */
+const MOST: Partial<Record<(typeof LIMITS)[number], number>> = {
+  'max-held-bytes': Number.MAX_SAFE_INTEGER,
+  'max-total-held-bytes': Number.MAX_SAFE_INTEGER,
+};
 const LOG_FILE = '/var/log/bus1fs.log';
 const DEFAULT_LINK = '/dev/bus1';
 const STDOUT = 1;
@@ -79,6 +93,12 @@ export const addMount = (cli: Argv): Argv =>
           default: 'auto' as const,
           requiresArg: true,
         })
+        .option('restart', {
+          describe: 'let another process take over if the one that serves dies',
+          type: 'boolean',
+          default: true,
+        })
+        .option('max-peers', limit('open files', DEFAULT_MAX_PEERS))
         .option('max-hands', limit('calls that wait for slow memory at once', 16))
         .option('trust-uid', {
           describe: 'reach the memory of this user directly: faster, but it can stop the bus',
@@ -91,11 +111,26 @@ export const addMount = (cli: Argv): Argv =>
         .option('max-handles', limit('handles, nodes included', DEFAULT_LIMITS.handles))
         .option('max-inflight-bytes', limit('bytes sent and not yet received', DEFAULT_LIMITS.inflightBytes))
         .option('max-inflight-fds', limit('descriptors sent and not yet received', DEFAULT_LIMITS.inflightFds))
+        .option('max-held-bytes', {
+          describe: 'bytes of messages received and not yet released, or waiting',
+          type: 'number',
+          defaultDescription: 'half of --max-total-held-bytes',
+          requiresArg: true,
+          group: 'Limits of each user:',
+        })
+        .option('max-total-held-bytes', {
+          describe: 'the same of all users together; one may have half of what the others leave',
+          type: 'number',
+          defaultDescription: 'three quarters of the memory limit',
+          requiresArg: true,
+        })
         .check((argv) => {
-          const wrong = LIMITS.find(
-            (name) => !(Number.isInteger(argv[name]) && argv[name] >= 0 && argv[name] <= INT_MAX),
-          );
-          if (wrong !== undefined) throw new UsageError(`--${wrong} takes a whole number from 0 to ${INT_MAX}`);
+          for (const name of LIMITS) {
+            const value = argv[name];
+            const most = MOST[name] ?? INT_MAX;
+            if (value === undefined || (Number.isInteger(value) && value >= 0 && value <= most)) continue;
+            throw new UsageError(`--${name} takes a whole number from 0 to ${most}`);
+          }
           if (argv['log-file'] !== undefined && !argv.daemon) {
             throw new UsageError('--log-file is for --daemon; in the foreground the log is standard error');
           }
@@ -127,11 +162,15 @@ export const addMount = (cli: Argv): Argv =>
         type: argv.type,
         device,
         limits: {
+          peers: argv.maxPeers,
           slices: argv.maxSlices,
           handles: argv.maxHandles,
           inflightBytes: argv.maxInflightBytes,
           inflightFds: argv.maxInflightFds,
+          heldBytes: argv.maxHeldBytes,
         },
+        restarts: argv.restart,
+        totalHeldBytes: argv.maxTotalHeldBytes,
         maxHands: argv.maxHands,
         trustedUids: argv.trustUid,
         latency: argv.latency,

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { ExpectedError } from '../base/expected-error.js';
 import { printable, printableLines } from '../base/printable.js';
-import type { BusStatus } from '../bus1/bus1-status.js';
+import type { BusStatus, Use } from '../bus1/bus1-status.js';
 import type { DaemonStatus } from '../engine/daemon-status.js';
 import { canonicalPath, findMount, theMount } from '../supervisor/mount-point.js';
 import { formatTable } from './table.js';
@@ -45,6 +45,8 @@ export async function readStatus(directory: string): Promise<DaemonStatus> {
   }
 }
 
+const ofMax = ({ used, max }: Use): string => `${used}/${max}`;
+
 function formatStatus(directory: string, status: DaemonStatus): string {
   return status.bus1 === undefined ? formatDomain(directory, status) : formatBus1(directory, status, status.bus1);
 }
@@ -67,7 +69,7 @@ function formatDomain(directory: string, status: DaemonStatus): string {
 
 const mebibytesOf = ({ memoryBytes }: DaemonStatus): string => (memoryBytes / 2 ** 20).toFixed(1);
 
-function formatBus1(directory: string, status: DaemonStatus, { counters, peers }: BusStatus): string {
+function formatBus1(directory: string, status: DaemonStatus, { counters, totals, users, peers }: BusStatus): string {
   const rows = peers.map((peer) => [
     peer.id,
     peer.pid,
@@ -82,9 +84,32 @@ function formatBus1(directory: string, status: DaemonStatus, { counters, peers }
     peer.used2026?.bytes ?? peer.poolBytes,
   ]);
   const header = ['PEER', 'PID', 'COMMAND', 'UID', 'ABI', 'STATE', 'NODES', 'HANDLES', 'QUEUED', 'SLICES', 'BYTES'];
+  const userRows = users.map((user) => [
+    user.uid,
+    ofMax(user.peers),
+    ofMax(user.slices),
+    ofMax(user.handles),
+    ofMax(user.inflightBytes),
+    ofMax(user.inflightFds),
+    ofMax(user.heldBytes),
+    user.descriptors,
+  ]);
+  const userHeader = ['UID', 'PEERS', 'SLICES', 'HANDLES', 'INFLIGHT-BYTES', 'INFLIGHT-FDS', 'HELD-BYTES', 'FDS'];
+  const all = [
+    'all',
+    ofMax(totals.peers),
+    ofMax(totals.slices),
+    ofMax(totals.handles),
+    '',
+    '',
+    ofMax(totals.heldBytes),
+    ofMax(totals.descriptors),
+  ];
   return [
     `bus1fs ${status.version} at ${directory}/bus1, pid ${status.pid}, up ${status.uptimeSeconds} s, ${mebibytesOf(status)} MiB`,
     `${peers.length} peers now, ${counters.opened} opened; ${counters.ioctls} ioctls, ${counters.failed} of them failed`,
     ...(peers.length > 0 ? ['', formatTable([header, ...rows])] : []),
+    '',
+    formatTable([userHeader, ...userRows, all]),
   ].join('\n');
 }

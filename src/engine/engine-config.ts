@@ -1,5 +1,5 @@
 import type { LogLevel } from '../base/log.js';
-import type { Limits } from '../bus/quota.js';
+import type { UserLimits } from '../bus/quota.js';
 import type { Attributes } from '../device.js';
 
 /** The descriptor on which the engine finds /dev/fuse, mounted. */
@@ -9,7 +9,9 @@ export const HEARTBEAT_FD = 4;
 /** Where it says that traffic begins (see Latency). */
 export const ALARM_FD = 5;
 /** An eventfd by which hands say that they have come back. The numbers up to it belong to the engine for its life. */
-export const HANDS_FD = 6;
+export const HANDS_FD = 7;
+/** What it leaves to a successor (see Ledger). */
+export const LEDGER_FD = 6;
 /** Where it logs, lines of JSON. What Node says when it dies goes there too. */
 export const LOG_FD = 2;
 
@@ -23,13 +25,15 @@ export interface EngineConfig {
   readonly supervisorPid: number;
   /** st_dev of the mount. */
   readonly deviceNumber: { readonly major: number; readonly minor: number };
-  /** The first number for nodes and open files that no engine before has given out. */
-  readonly firstId: number;
   readonly type: BusType;
+  /** Whether another engine served the mount before. */
+  readonly takesOver: boolean;
   /** Mode and owner of the device. */
   readonly device: Attributes;
-  /** Of every user. */
-  readonly limits: Limits;
+  /** Of every user; without one of held bytes, half of what there is for all. */
+  readonly limits: Omit<UserLimits, 'heldBytes'> & { readonly heldBytes?: number | undefined };
+  /** Held bytes of all users together, if it was said. */
+  readonly totalHeldBytes: number | undefined;
   /** How many calls of a user may wait for its memory at once. */
   readonly maxHands: number;
   /** Users whose memory is touched without a hand. */

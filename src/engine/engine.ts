@@ -1,9 +1,10 @@
 import { writeSync } from 'node:fs';
+import { Accounts } from '../base/budget.js';
 import { createLogger } from '../base/log.js';
 import { VERSION } from '../base/version.js';
 import { BlockedCaller } from '../caller/blocked-caller.js';
 import { Closer } from '../caller/closer.js';
-import { Hands } from '../caller/hands.js';
+import { Hands, PATIENCE } from '../caller/hands.js';
 import { systemCallOf } from '../caller/thread.js';
 import { Alarms } from '../fuse/alarms.js';
 import { Connection } from '../fuse/connection.js';
@@ -12,9 +13,11 @@ import { PR_SET_PDEATHSIG, prctl } from '../linux/process.js';
 import { ignoreSignals } from '../linux/signals.js';
 import { pathQueries } from '../linux/syscalls.js';
 import { stopTicking } from '../linux/ticker.js';
+import { budgets, descriptorBudget } from './capacity.js';
 import type { DaemonStatus } from './daemon-status.js';
-import { ALARM_FD, type EngineConfig, FUSE_FD, HANDS_FD, HEARTBEAT_FD, LOG_FD } from './engine-config.js';
+import { ALARM_FD, type EngineConfig, FUSE_FD, HANDS_FD, HEARTBEAT_FD, LEDGER_FD, LOG_FD } from './engine-config.js';
 import { Heartbeat } from './heartbeat.js';
+import { Ledger } from './ledger.js';
 import { LogPipe } from './log-pipe.js';
 import { Text } from './nodes.js';
 import { servedTree } from './served-tree.js';
@@ -35,8 +38,10 @@ if (process.ppid !== config.supervisorPid) process.exit();
 
 const log = createLogger(NAME, config.logLevel, new LogPipe(NAME, LOG_FD));
 const startedAt = Date.now();
+const totals = budgets(config.totalHeldBytes);
+const descriptors = new Accounts(descriptorBudget());
 const alarms = new Alarms();
-const tree = servedTree(config, alarms, log);
+const tree = servedTree(config, { totals, descriptors, alarms, log });
 
 const status = new Text(() => {
   const report: DaemonStatus = {
@@ -55,16 +60,18 @@ if (heartbeat === undefined) throw new Error('no heartbeat');
 heartbeat.onAlarm = () => writeSync(ALARM_FD, '!');
 const hands = new Hands({
   doneFd: HANDS_FD,
+  bytes: new Accounts(totals.heldBytes),
   maxPerUser: config.maxHands,
+  patience: PATIENCE,
   trusted: new Set(config.trustedUids),
   log,
 });
-const closer = new Closer(HANDS_FD);
+const closer = new Closer(HANDS_FD, descriptors);
 const connection = new Connection(FUSE_FD);
 connection.onInterrupted = stopTicking; // nothing goes on; who needs ticks starts them again
-new Session(connection, tree.root(status), {
+const session = new Session(connection, tree.root(status), {
   deviceNumber: config.deviceNumber,
-  firstId: config.firstId,
+  ledger: Ledger.open(LEDGER_FD),
   pulse: heartbeat,
   alarms,
   waker: {
@@ -80,4 +87,6 @@ new Session(connection, tree.root(status), {
   createCaller: (call) => new BlockedCaller(call, hands, closer),
   isPathQuery: ({ tid }) => pathQueries.has(systemCallOf(tid)),
   log,
-}).run();
+});
+if (config.takesOver) session.takeOver();
+session.run();

@@ -18,12 +18,12 @@ export interface Beat {
 /** The pulse of a process. One side makes it and watches; the other opens its descriptor and beats. */
 export class Heartbeat {
   private readonly words: Uint32Array;
-  readonly fd: number;
+  private readonly memory: SharedMemory;
   /** Called on the side that works, before the first work after the other side's arm(). */
   onAlarm: (() => void) | undefined;
 
   private constructor(memory: SharedMemory) {
-    this.fd = memory.fd;
+    this.memory = memory;
     this.words = memory.words(WORDS);
   }
 
@@ -37,6 +37,15 @@ export class Heartbeat {
   static open(fd: number): Heartbeat | undefined {
     const memory = SharedMemory.map(fd, SIZE);
     return typeof memory === 'number' ? undefined : new Heartbeat(memory);
+  }
+
+  get fd(): number {
+    return this.memory.fd;
+  }
+
+  /** The other side has its own. */
+  closeFd(): void {
+    this.memory.closeFd();
   }
 
   /** Work for thread `tid` begins. */

@@ -1,4 +1,5 @@
 import { totalmem } from 'node:os';
+import type { Accounts } from '../base/budget.js';
 import { Errno } from '../base/errno.js';
 import { errnoOf } from '../caller/thread.js';
 import type { UnsizedMemory } from '../kdbus/kdbus-file.js';
@@ -7,14 +8,22 @@ import { UnsizedMemory as Memfd, type SharedMemory } from '../linux/memory.js';
 /** The memory of a kdbus pool, which errors are told of as errnos. */
 export class KdbusMemory implements UnsizedMemory {
   private readonly memfd: Memfd;
+  private readonly uid: number;
+  private readonly accounts: Accounts;
+  private isCharged = true;
 
-  private constructor(memfd: Memfd) {
+  private constructor(memfd: Memfd, uid: number, accounts: Accounts) {
     this.memfd = memfd;
+    this.uid = uid;
+    this.accounts = accounts;
+    accounts.charge(uid, 1);
   }
 
-  static create(): KdbusMemory | Errno {
+  /** Its descriptor counts for user `uid`, as long as it is open. */
+  static create(uid: number, accounts: Accounts): KdbusMemory | Errno {
+    if (!accounts.fits(uid, 1)) return Errno.EMFILE;
     const memfd = Memfd.create('kdbus-pool');
-    return typeof memfd === 'number' ? errnoOf(memfd) : new KdbusMemory(memfd);
+    return typeof memfd === 'number' ? errnoOf(memfd) : new KdbusMemory(memfd, uid, accounts);
   }
 
   get fd(): number {
@@ -34,9 +43,16 @@ export class KdbusMemory implements UnsizedMemory {
 
   settle(): void {
     this.memfd.settle();
+    this.discharge();
   }
 
   release(): void {
     this.memfd.release();
+    this.discharge();
+  }
+
+  private discharge(): void {
+    if (this.isCharged) this.accounts.charge(this.uid, -1);
+    this.isCharged = false;
   }
 }

@@ -67,8 +67,9 @@ export class Call implements CallChannel {
     this.begin(request, (request.u32(IoctlIn.flags) & FUSE_IOCTL_COMPAT) !== 0);
   }
 
+  /** The number of the request, without the bit that says that it was sent again. */
   get unique(): number {
-    return this.uniqueHigh * 2 ** 32 + this.uniqueLow;
+    return (this.uniqueHigh & 0x7fff_ffff) * 2 ** 32 + this.uniqueLow;
   }
 
   /** Moves the argument out of the request buffer, which goes on to the next request. */

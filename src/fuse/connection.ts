@@ -6,6 +6,7 @@ import {
   FUSE_DEV_IOC_BACKING_CLOSE,
   FUSE_DEV_IOC_BACKING_OPEN,
   FUSE_NOTIFY_POLL,
+  FUSE_NOTIFY_RESEND,
   NotifyPollWakeupOut,
   OutHeader,
   READ_BUFFER,
@@ -71,6 +72,15 @@ export class Connection {
     out.setU32(NotifyPollWakeupOut.kh, handle.low);
     out.setU32(NotifyPollWakeupOut.kh + 4, handle.high);
     this.send(out.address, NotifyPollWakeupOut.sizeof);
+  }
+
+  /** Has all requests sent again that were read, by this process or another, and not answered. */
+  resend(): void {
+    const out = this.notification;
+    out.setU32(OutHeader.len, OutHeader.sizeof);
+    out.setI32(OutHeader.error, FUSE_NOTIFY_RESEND);
+    out.setU64(OutHeader.unique, 0);
+    this.send(out.address, OutHeader.sizeof);
   }
 
   /** Registers a file whose pages the kernel maps instead of ours. Returns its backing id, or a negative errno. */

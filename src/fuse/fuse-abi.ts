@@ -170,6 +170,8 @@ export const FATTR_TIMES = (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7) | (1 << 8) 
 export const FUSE_INIT_EXT = 1 << 30;
 /** FUSE_PASSTHROUGH, bit 37 of the flags, as a bit of flags2. */
 export const FUSE_PASSTHROUGH_FLAGS2 = 1 << 5;
+/** FUSE_HAS_RESEND, bit 39, likewise. */
+export const FUSE_HAS_RESEND_FLAGS2 = 1 << 7;
 
 export const FOPEN_DIRECT_IO = 1 << 0;
 /** close(2) neither asks us nor takes the lock of the inode, which a client that waits for us may hold. */
@@ -179,6 +181,8 @@ export const FOPEN_PASSTHROUGH = 1 << 7;
 export const FUSE_IOCTL_COMPAT = 1 << 0;
 export const FUSE_POLL_SCHEDULE_NOTIFY = 1 << 0;
 export const FUSE_NOTIFY_POLL = 1;
+/** Makes the kernel send again what was read and not answered. */
+export const FUSE_NOTIFY_RESEND = 7;
 
 export const MAX_WRITE = 4096;
 /** Large enough for every request: an ioctl argument has at most 16 KiB. */

@@ -19,12 +19,15 @@ import {
 } from './fuse-abi.js';
 import type { Ids } from './ids.js';
 import type { Inode, Inodes } from './inodes.js';
+import type { InheritedFile, OpenLedger } from './open-ledger.js';
 import type { Outbox } from './outbox.js';
 
 /** An open device file, and who waits for a change of its poll mask. */
 interface OpenDevice {
   readonly file: OpenFile;
   readonly waiter: PollHandle;
+  /** Where it stands in the ledger. */
+  readonly place: number;
   isAwaited: boolean;
 }
 
@@ -37,6 +40,14 @@ export interface DeviceNumber {
   readonly minor: number;
 }
 
+export interface OpenFilesOptions {
+  readonly deviceNumber: DeviceNumber;
+  readonly ledger: OpenLedger;
+  readonly log: Logger;
+}
+
+const TWO_32 = 2 ** 32;
+
 /** Open files by their handle: OPEN, READ, POLL and RELEASE. */
 export class OpenFiles {
   private readonly exchange: Exchange;
@@ -48,6 +59,9 @@ export class OpenFiles {
   private readonly log: Logger;
   private readonly devices = new IdTable<OpenDevice>();
   private readonly texts = new IdTable<Buffer>();
+  private readonly ledger: OpenLedger;
+  /** Files that other engines have opened, by handle. */
+  private readonly inherited = new Map<number, InheritedFile>();
 
   constructor(
     exchange: Exchange,
@@ -55,7 +69,7 @@ export class OpenFiles {
     outbox: Outbox,
     inodes: Inodes,
     ids: Ids,
-    { deviceNumber, log }: { readonly deviceNumber: DeviceNumber; readonly log: Logger },
+    { deviceNumber, ledger, log }: OpenFilesOptions,
   ) {
     this.exchange = exchange;
     this.connection = connection;
@@ -63,7 +77,16 @@ export class OpenFiles {
     this.inodes = inodes;
     this.ids = ids;
     this.deviceNumber = deviceNumber;
+    this.ledger = ledger;
     this.log = log;
+    for (const file of ledger.inherited) this.inherited.set(file.handle, file);
+  }
+
+  /** Makes those who wait for files of other engines look again: they have hung up. */
+  wakeInherited(): void {
+    for (const { pollHandle } of this.inherited.values()) {
+      if (pollHandle !== 0) this.outbox.wake({ low: pollHandle % TWO_32, high: Math.floor(pollHandle / TWO_32) });
+    }
   }
 
   /** The device file with this handle. */
@@ -105,9 +128,10 @@ export class OpenFiles {
       return this.exchange.fail(error);
     }
     inode.files.add(file);
-    const device: OpenDevice = { file, waiter: { low: 0, high: 0 }, isAwaited: false };
-    file.onPollChange = () => this.wake(device);
     const handle = this.ids.next();
+    const place = this.ledger.add(handle, inode.id, inode.backingId);
+    const device: OpenDevice = { file, waiter: { low: 0, high: 0 }, place, isAwaited: false };
+    file.onPollChange = () => this.wake(device);
     this.devices.set(handle, device);
     const flags = FOPEN_DIRECT_IO | FOPEN_NOFLUSH;
     this.answerOpen(handle, inode.backingId === 0 ? flags : flags | FOPEN_PASSTHROUGH, inode.backingId);
@@ -148,14 +172,25 @@ export class OpenFiles {
     const device = this.devices.get(handle);
     if (device === undefined) {
       this.texts.delete(handle);
+      this.releaseInherited(handle);
     } else {
       this.devices.delete(handle);
+      this.ledger.remove(device.place);
       device.isAwaited = false;
       device.file.onPollChange = undefined;
       device.file.release();
       this.closeInode(request.u64(InHeader.nodeid), device.file);
     }
     this.exchange.succeed();
+  }
+
+  private releaseInherited(handle: number): void {
+    const file = this.inherited.get(handle);
+    if (file === undefined) return;
+    this.inherited.delete(handle);
+    this.ledger.removeInherited(file);
+    const isLast = [...this.inherited.values()].every(({ nodeId }) => nodeId !== file.nodeId);
+    if (isLast && file.backingId !== 0) this.connection.closeBacking(file.backingId);
   }
 
   private closeInode(id: number, file: OpenFile): void {
@@ -175,6 +210,7 @@ export class OpenFiles {
       device.waiter.low = request.u32(PollIn.kh);
       device.waiter.high = request.u32(PollIn.kh + 4);
       device.isAwaited = true;
+      this.ledger.notePoll(device.place, device.waiter.low, device.waiter.high);
     }
     const other = this.isLost(handle) ? Poll.HUP : READY;
     reply.setU32(PollOut.revents, device?.file.poll() ?? other);

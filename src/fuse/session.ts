@@ -9,6 +9,7 @@ import { Call, type CallContext, type CreateCaller } from './call.js';
 import type { Connection } from './connection.js';
 import { Exchange } from './exchange.js';
 import {
+  FUSE_HAS_RESEND_FLAGS2,
   FUSE_INIT_EXT,
   FUSE_KERNEL_MINOR_VERSION,
   FUSE_KERNEL_VERSION,
@@ -27,6 +28,7 @@ import { Ids } from './ids.js';
 import { Inodes } from './inodes.js';
 import { Names } from './names.js';
 import { type DeviceNumber, OpenFiles } from './open-files.js';
+import type { OpenLedger } from './open-ledger.js';
 import { Outbox } from './outbox.js';
 import { PendingCalls, type Waker } from './pending-calls.js';
 import { Requests } from './requests.js';
@@ -40,8 +42,7 @@ export interface Pulse {
 export interface SessionOptions {
   /** st_dev of the mount, by which a client's descriptor is recognised as one of ours. */
   readonly deviceNumber: DeviceNumber;
-  /** The first number that no engine of this mount has given to a node or a file; at least 2. */
-  readonly firstId: number;
+  readonly ledger: OpenLedger;
   readonly pulse: Pulse;
   readonly createCaller: CreateCaller;
   /** What ends the suspensions of calls. */
@@ -75,6 +76,7 @@ const INVISIBLE =
 
 /** Serves a tree of nodes: one request after the other, in the order the kernel has them. */
 export class Session {
+  private readonly connection: Connection;
   private readonly pulse: Pulse;
   private readonly log: Logger;
   private readonly exchange: Exchange;
@@ -89,8 +91,9 @@ export class Session {
 
   constructor(connection: Connection, root: DirectoryNode, options: SessionOptions) {
     const { log, createCaller } = options;
-    const ids = new Ids(options.firstId);
+    const ids = new Ids(options.ledger);
     const inodes = new Inodes(root, ids);
+    this.connection = connection;
     this.pulse = options.pulse;
     this.log = log;
     this.outbox = new Outbox(connection, log);
@@ -113,6 +116,13 @@ export class Session {
       identify: (fd) => this.identify(fd),
     };
     this.call = new Call(this.exchange.request, this.context);
+  }
+
+  /** Goes on where another engine has ended: its calls come again, and its peers have hung up. */
+  takeOver(): void {
+    this.connection.resend();
+    this.files.wakeInherited();
+    this.outbox.flush();
   }
 
   /** Returns when the file system was unmounted. */
@@ -266,7 +276,7 @@ export class Session {
     reply.setU32(InitOut.major, FUSE_KERNEL_VERSION);
     reply.setU32(InitOut.minor, Math.min(FUSE_KERNEL_MINOR_VERSION, request.u32(InitIn.minor)));
     reply.setU32(InitOut.flags, FUSE_INIT_EXT);
-    reply.setU32(InitOut.flags2, FUSE_PASSTHROUGH_FLAGS2);
+    reply.setU32(InitOut.flags2, FUSE_PASSTHROUGH_FLAGS2 | FUSE_HAS_RESEND_FLAGS2);
     reply.setU32(InitOut.max_stack_depth, 1);
     // RELEASE is a background request: one that the kernel holds back for a limit would be overtaken by later calls.
     reply.setU16(InitOut.max_background, U16_MAX);

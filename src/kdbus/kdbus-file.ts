@@ -57,7 +57,6 @@ export class KdbusFile implements OpenFile {
     this.endpoint = endpoint;
     this.opener = opener;
     this.memory = memory;
-    this.count(1);
   }
 
   poll(): number {
@@ -69,7 +68,6 @@ export class KdbusFile implements OpenFile {
 
   release(): void {
     const { role } = this;
-    if (role.kind !== 'connection') this.count(-1);
     if (role.kind === 'busOwner') role.bus.shutDown();
     else if (role.kind === 'endpointOwner') role.endpoint.shutDown();
     else if (role.kind === 'connection') {
@@ -78,14 +76,6 @@ export class KdbusFile implements OpenFile {
     }
     this.memory?.release();
     this.opener.viewpoint.release();
-  }
-
-  /** One more, or less, of its user's files that are no connections. */
-  private count(by: 1 | -1): void {
-    if (this.endpoint === undefined) return;
-    const user = this.domain.users.get(this.opener.uid);
-    user.unconnected += by;
-    this.domain.users.forget(user);
   }
 
   ioctl(command: number, _argument: Bytes, caller: Caller): Errno | Pending {
@@ -148,7 +138,6 @@ export class KdbusFile implements OpenFile {
     const connection = hello(this.newcomer(endpoint), call);
     if (typeof connection === 'number') return connection;
     this.memory?.settle();
-    this.count(-1);
     return this.become({ kind: 'connection', connection });
   }
 

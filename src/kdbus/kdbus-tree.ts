@@ -6,13 +6,11 @@ import type { KdbusDomain } from './model/kdbus-domain.js';
 import { directoryMode, fileMode, type KdbusEndpoint } from './model/kdbus-endpoint.js';
 import { openerOf } from './model/opener.js';
 
-/** How many endpoint files a user may have open that are no connections yet: each takes a descriptor of the daemon. */
-const MAX_UNCONNECTED = 1024;
-
 /** What all files of a domain share. */
 export interface TreeContext {
   readonly domain: KdbusDomain;
-  readonly createMemory: () => UnsizedMemory | Errno;
+  /** For a file that this user opens. */
+  readonly createMemory: (uid: number) => UnsizedMemory | Errno;
 }
 
 /** A regular file to look at, and a handle to a bus to open. */
@@ -43,11 +41,9 @@ class KdbusFileNode implements DeviceNode {
     if (endpoint !== undefined && siblings.size > 0) return Errno.EBUSY;
     const standing = caller.standing();
     if (typeof standing === 'number') return standing;
-    const user = context.domain.users.get(standing.uids[0] as number);
-    if (endpoint !== undefined && user.unconnected >= MAX_UNCONNECTED) return Errno.EMFILE;
     const viewpoint = caller.viewpoint();
     if (typeof viewpoint === 'number') return viewpoint;
-    const memory = endpoint === undefined ? undefined : context.createMemory();
+    const memory = endpoint === undefined ? undefined : context.createMemory(caller.uid);
     if (typeof memory === 'number') {
       viewpoint.release();
       return memory;

@@ -107,6 +107,11 @@ export class SharedMemory {
     if (first < last) madvise(this.address + first, last - first, MADV_REMOVE);
   }
 
+  /** Its first so many doubles; it must never be released. */
+  numbers(count: number): Float64Array {
+    return new Float64Array(koffi.view(this.address, count * 8));
+  }
+
   /** Its first 32-bit words, for values that both sides read and write. It must never be released. */
   words(count: number): Uint32Array {
     return new Uint32Array(koffi.view(this.address, count * 4));

@@ -145,6 +145,9 @@ function program(): Uint8Array {
   return bytes;
 }
 
+/** Threads never end, so what they share with us must not be freed, whoever forgets them. */
+const threads: SystemCallThread[] = [];
+
 let entry: number | undefined;
 
 /** Where the program is. */
@@ -186,7 +189,9 @@ export class SystemCallThread {
     const id = new NativeBuffer(8);
     const error = pthreadCreate(id.address, attributes.address, programAddress(), thread.address);
     pthreadSigmask(SIG_SETMASK, masks.address + 128, 0);
-    return error === 0 ? thread : undefined;
+    if (error !== 0) return undefined;
+    threads.push(thread);
+    return thread;
   }
 
   /** Sets the `index`-th call of the next run(). */

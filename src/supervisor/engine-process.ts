@@ -32,6 +32,8 @@ export interface EngineDescriptors {
   readonly fuse: number;
   /** Its end of the heartbeat. */
   readonly heartbeat: number;
+  /** What it leaves to a successor. */
+  readonly ledger: number;
   /** An eventfd for its hands. */
   readonly hands: number;
 }
@@ -45,12 +47,13 @@ export class EngineProcess {
   readonly pid: number | undefined;
   private readonly child: ChildProcess;
   private readonly closed: Promise<unknown>;
+  private giveUp = (): void => {};
 
   /** Starts it with these descriptors. What it logs goes to `sink`. */
-  constructor(config: EngineConfig, { fuse, heartbeat, hands }: EngineDescriptors, sink: LogSink, log: Logger) {
+  constructor(config: EngineConfig, { fuse, heartbeat, ledger, hands }: EngineDescriptors, sink: LogSink, log: Logger) {
     const args = [...process.execArgv, ...NO_DEBUGGER, ...NODE_OPTIONS, ENGINE, JSON.stringify(config)];
     this.child = spawn(process.execPath, args, {
-      stdio: ['ignore', 'ignore', 'pipe', fuse, heartbeat, 'pipe', hands],
+      stdio: ['ignore', 'ignore', 'pipe', fuse, heartbeat, 'pipe', ledger, hands],
       cwd: '/',
       detached: true, // what a terminal sends its jobs, Ctrl-Z too, is not for the engine
     });
@@ -60,6 +63,7 @@ export class EngineProcess {
     relayLog(stdio[LOG_FD] as Readable, sink, log);
     this.closed = new Promise((closed) => this.child.once('close', closed));
     this.ended = new Promise((end) => {
+      this.giveUp = () => end({ wanted: false, why: 'the device process hangs, and does not die' });
       this.child.once('exit', (code, signal) => end(engineEnd(code, signal)));
       this.child.once('error', (error) =>
         end({ wanted: false, why: `the device process did not start: ${error.message}` }),
@@ -67,8 +71,10 @@ export class EngineProcess {
     });
   }
 
+  /** Has it ended, as far as it is up to us: one that is stuck in the kernel is given up. */
   kill(): void {
     this.child.kill('SIGKILL');
+    setTimeout(() => this.giveUp(), KILL_TIMEOUT_MS).unref();
   }
 
   /** Waits for its end, after the unmount, and helps it along. False if it cannot be killed, which takes a second and a half. */

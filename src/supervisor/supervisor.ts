@@ -8,6 +8,7 @@ import type { LogOptions, LogSink } from '../base/log.js';
 import { openLog } from '../base/log-output.js';
 import type { EngineConfig } from '../engine/engine-config.js';
 import { Heartbeat } from '../engine/heartbeat.js';
+import { Ledger } from '../engine/ledger.js';
 import { createEventfd } from '../linux/eventfd.js';
 import { dup3 } from '../linux/file.js';
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, mountAt } from '../linux/mount-table.js';
@@ -37,6 +38,9 @@ export interface SupervisorOptions {
   readonly type: EngineConfig['type'];
   readonly device: EngineConfig['device'];
   readonly limits: EngineConfig['limits'];
+  /** Whether another engine takes over when one dies. */
+  readonly restarts: boolean;
+  readonly totalHeldBytes: number | undefined;
   readonly maxHands: number;
   readonly trustedUids: readonly number[];
   readonly latency: LatencyMode;
@@ -47,8 +51,6 @@ export interface SupervisorOptions {
   readonly announce: (text: string) => Promise<boolean>;
 }
 
-/** FUSE_ROOT_ID, which every mount begins with, is 1. */
-const FIRST_ID = 2;
 const STDERR = 2;
 const LOG_FILE_MODE = 0o640;
 /** How long it may take to hear that the engine has ended, after its device has. */
@@ -97,40 +99,96 @@ async function serve(options: SupervisorOptions, stop: Promise<End>, sink: LogSi
   assertCanServe(log);
   await prepareMountPoint(directory, () => log.warn({ directory }, 'cleared a dead bus1fs mount'));
   inheritNoDescriptors();
-  const heartbeat = Heartbeat.create();
-  if (heartbeat === undefined) throw new ExpectedError('out of memory or descriptors');
-  const { engine, deviceMinor } = start(options, heartbeat, sink, log);
-  let watchdog: Watchdog | undefined;
-  let latency: Latency | undefined;
+  const mounted = mountDevice(directory, log);
+  let engine: EngineProcess | undefined;
   try {
-    engine.ended.then(collectOrphans((pid) => pid === engine.pid));
-    watchdog = new Watchdog(heartbeat, log, () => engine.kill());
-    latency = new Latency(options.latency, heartbeat, engine.alarm, log);
-    const ended = Promise.race([engine.ended, stop]);
-    await Promise.race([makeUsable(options, device, log).catch((error) => unlessEnded(ended, error)), ended]);
-    const { wanted, why } = await ended;
-    log[wanted ? 'info' : 'error']({ directory, why }, 'ending');
-    return wanted;
+    const deaths = new Deaths();
+    let hasServed = false;
+    for (;;) {
+      const heartbeat = Heartbeat.create();
+      if (heartbeat === undefined) throw new ExpectedError('out of memory or descriptors');
+      const isFirst = engine === undefined;
+      engine = startEngine(options, mounted, heartbeat, !isFirst, sink, log);
+      const { wanted, why } = await watch(engine, heartbeat, options, stop, log, async (ended) => {
+        if (!isFirst) return probe(device, log);
+        await makeUsable(options, device, log).catch((error) => unlessEnded(ended, error));
+        hasServed = true;
+      });
+      if (wanted || !options.restarts || !hasServed) {
+        log[wanted ? 'info' : 'error']({ directory, why }, 'ending');
+        return wanted;
+      }
+      if (deaths.areTooMany()) {
+        log.fatal(
+          { directory, why },
+          `the device process has died too often (${MAX_DEATHS + 1} times within a minute); ending`,
+        );
+        return false;
+      }
+      log.error({ why }, 'another device process takes over: peers that are open are disconnected, new ones work');
+    }
   } finally {
-    watchdog?.stop();
-    latency?.stop();
     notifyManager('STOPPING=1');
     // Somebody may have unmounted it, and mounted something else there since.
-    if (mountAt(directory)?.deviceMinor === deviceMinor) unmountAll(directory);
-    if (!(await engine.end()))
+    if (mountAt(directory)?.deviceMinor === mounted.deviceNumber.minor) unmountAll(directory);
+    closeSync(mounted.fuse);
+    if (engine !== undefined && !(await engine.end()))
       log.error({ devicePid: engine.pid }, 'the device process does not die; it is left behind');
     if (link !== undefined) removeLink(link, device);
     log.debug({ directory }, 'took everything back');
   }
 }
 
-/** Mounts and starts the process that serves the mount; only that one keeps /dev/fuse open. */
-function start(
-  { directory, type, device, limits, maxHands, trustedUids, log: { level } }: SupervisorOptions,
+/** How many engines may die within how long before there is no other one. */
+const MAX_DEATHS = 5;
+const DEATHS_MS = 60_000;
+
+/** When engines have died lately. */
+class Deaths {
+  private times: number[] = [];
+
+  /** One more has. */
+  areTooMany(): boolean {
+    const now = performance.now();
+    this.times = [...this.times.filter((time) => now - time < DEATHS_MS), now];
+    return this.times.length > MAX_DEATHS;
+  }
+}
+
+/** Watches an engine until it ends, or all shall; `greet` is done as soon as it may be served. */
+async function watch(
+  engine: EngineProcess,
   heartbeat: Heartbeat,
-  sink: LogSink,
+  { latency: mode }: SupervisorOptions,
+  stop: Promise<End>,
   log: Logger,
-): { readonly engine: EngineProcess; readonly deviceMinor: number } {
+  greet: (ended: Promise<End>) => Promise<void>,
+): Promise<End> {
+  engine.ended.then(collectOrphans((pid) => pid === engine.pid));
+  const watchdog = new Watchdog(heartbeat, log, () => engine.kill());
+  const latency = new Latency(mode, heartbeat, engine.alarm, log);
+  try {
+    const ended = Promise.race([engine.ended, stop]);
+    await Promise.race([greet(ended), ended]);
+    return await ended;
+  } finally {
+    watchdog.stop();
+    latency.stop();
+  }
+}
+
+/** A mount, and what an engine needs to serve it. */
+interface Mounted {
+  readonly deviceNumber: EngineConfig['deviceNumber'];
+  /** /dev/fuse, kept open so that the mount outlives an engine. */
+  readonly fuse: number;
+  /** What one engine leaves to the next. */
+  readonly ledger: number;
+}
+
+function mountDevice(directory: string, log: Logger): Mounted {
+  const ledger = Ledger.create();
+  if (ledger < 0) throw new ExpectedError(`out of memory or descriptors: ${errnoName(ledger)}`);
   const fuse = openFuse();
   try {
     const data = `fd=${fuse},rootmode=40755,user_id=0,group_id=0,allow_other,default_permissions`;
@@ -142,29 +200,44 @@ function start(
     try {
       const { deviceMajor: major, deviceMinor: minor } = findMount(directory);
       log.debug({ directory, deviceNumber: `${major}:${minor}` }, 'mounted, with nobody to serve it yet');
-      const config: EngineConfig = {
-        supervisorPid: process.pid,
-        deviceNumber: { major, minor },
-        firstId: FIRST_ID,
-        type,
-        device,
-        limits,
-        maxHands,
-        trustedUids,
-        logLevel: level,
-      };
-      const hands = createEventfd();
-      const engine = new EngineProcess(config, { fuse, heartbeat: heartbeat.fd, hands }, sink, log);
-      closeSync(hands);
-      log.debug({ devicePid: engine.pid }, 'started the device process');
-      return { engine, deviceMinor: minor };
+      return { deviceNumber: { major, minor }, fuse, ledger };
     } catch (failure) {
       unmountAll(directory);
       throw failure;
     }
-  } finally {
+  } catch (failure) {
     closeSync(fuse);
+    throw failure;
   }
+}
+
+/** Starts a process that serves a mount. */
+function startEngine(
+  { type, device, limits, totalHeldBytes, maxHands, trustedUids, log: { level } }: SupervisorOptions,
+  { deviceNumber, fuse, ledger }: Mounted,
+  heartbeat: Heartbeat,
+  takesOver: boolean,
+  sink: LogSink,
+  log: Logger,
+): EngineProcess {
+  const config: EngineConfig = {
+    supervisorPid: process.pid,
+    deviceNumber,
+    takesOver,
+    type,
+    device,
+    limits,
+    totalHeldBytes,
+    maxHands,
+    trustedUids,
+    logLevel: level,
+  };
+  const hands = createEventfd();
+  const engine = new EngineProcess(config, { fuse, heartbeat: heartbeat.fd, ledger, hands }, sink, log);
+  closeSync(hands);
+  heartbeat.closeFd();
+  log.debug({ devicePid: engine.pid }, 'started the device process');
+  return engine;
 }
 
 function openFuse(): number {
@@ -197,6 +270,17 @@ async function makeUsable(
   log.info({ directory, link: isLinked ? link : undefined }, 'mounted');
   if (!(await announce(text))) throw new ExpectedError('whoever started this has gone before it was ready');
   if (!notifyManager('READY=1')) log.warn('the service manager could not be told that the device is ready');
+}
+
+/** Resolves when clients can use the device again. */
+async function probe(device: string, log: Logger): Promise<void> {
+  try {
+    const handle = await open(device, 'r+');
+    await handle.close();
+    log.info({ device }, 'served again');
+  } catch (error) {
+    log.error({ device, why: messageOf(error) }, 'the device cannot be opened');
+  }
 }
 
 /** Throws `error`, unless the end that it may have come from is about to be known, and says more. */

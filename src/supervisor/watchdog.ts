@@ -3,7 +3,7 @@ import type { Beat, Heartbeat } from '../engine/heartbeat.js';
 
 const CHECK_MS = 1000;
 /** After so many checks without progress. */
-const GIVE_UP = 10;
+const GIVE_UP = 5;
 
 /** Watches the engine for a request whose handling never ends: a defect of ours, since nothing it does may depend on a client. */
 export class Watchdog {

@@ -30,7 +30,10 @@ static void dup_and_fork_share_a_peer(void)
 
 static void send_fd(int socket, int fd)
 {
-	union { struct cmsghdr head; char space[CMSG_SPACE(sizeof(int))]; } control = { 0 };
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
 	struct iovec vec = { "x", 1 };
 	struct msghdr message = { .msg_iov = &vec, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
 	control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd) };
@@ -40,7 +43,10 @@ static void send_fd(int socket, int fd)
 
 static int receive_fd(int socket)
 {
-	union { struct cmsghdr head; char space[CMSG_SPACE(sizeof(int))]; } control = { 0 };
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
 	char byte;
 	int fd;
 	struct iovec vec = { &byte, 1 };
@@ -199,7 +205,10 @@ static void threads_share_a_peer(void)
 /* One copy for all, and each receiver gets it whole. */
 static void a_large_multicast(void)
 {
-	enum { SIZE = 24 << 20, N = 3 };
+	enum {
+		SIZE = 24 << 20,
+		N = 3,
+	};
 	int a = peer_open(), peers[N];
 	__u64 handles[N];
 	struct bus1_metadata metadata;
@@ -283,7 +292,7 @@ static int post_many(int peer, __u64 destination, __u64 handle, size_t n)
 {
 	struct bus1_transfer *transfers = malloc((n + 1) * sizeof *transfers);
 	CHECK(transfers);
-	for (size_t i = 0; i < n; i++) transfers[i] = (struct bus1_transfer)COPY(handle);
+	for (size_t i = 0; i < n; i++) transfers[i] = COPY(handle);
 	struct bus1_message m = { .n_transfers = n, .ptr_transfers = BUS1_FROM_PTR(transfers) };
 	int r = post_message(peer, &m, &destination, 1, NULL);
 	free(transfers);
@@ -296,7 +305,7 @@ static void objects_are_limited(void)
 	static struct bus1_transfer src[N], dst[N];
 	int a = peer_open();
 	struct pair p = create(a, SELF);
-	for (int i = 0; i < N; i++) src[i] = (struct bus1_transfer)COPY(p.handle);
+	for (int i = 0; i < N; i++) src[i] = COPY(p.handle);
 	EXPECT(transfer_to(a, SELF, OBJECTS + 1, src, dst), -EDQUOT);
 	EXPECT(post_many(a, p.handle, p.handle, OBJECTS - 2), -EDQUOT);
 	EXPECT(post_many(a, p.handle, p.handle, 1000), 0);
@@ -308,12 +317,12 @@ static void objects_are_limited(void)
 	size_t left = (OBJECTS - 2 - 1001) % N;
 	EXPECT(transfer_to(a, SELF, left + 1, src, dst), -EDQUOT);
 	EXPECT(transfer_to(a, SELF, left, src, dst), 0);
-	src[0] = (struct bus1_transfer)CREATE;
+	src[0] = CREATE;
 	EXPECT(transfer_to(a, SELF, 1, src, dst), -EDQUOT);
 	EXPECT(post(a, p.handle, "x"), -EDQUOT);
 	/* they are the user's, not the peer's */
 	int b = peer_open();
-	src[0] = (struct bus1_transfer)CREATE;
+	src[0] = CREATE;
 	EXPECT(transfer_to(b, SELF, 1, src, dst), -EDQUOT);
 	EXPECT(drop(a, dst[1].id, dst[2].id), 0);
 	EXPECT(create(b, SELF).node != 0, 1);
@@ -356,7 +365,16 @@ static void another_users_share_is_bounded(void)
 
 /* By number, since the two headers share names. */
 static const unsigned long commands_2016[] = {
-	0xc0209601, 0xc0209602, 0xc0089610, 0xc0209611, 0xc0189620, 0xc0089630, 0xc0509640, 0xc0609650, 0xc0489650, 0xc0089600,
+	0xc0209601,
+	0xc0209602,
+	0xc0089610,
+	0xc0209611,
+	0xc0189620,
+	0xc0089630,
+	0xc0509640,
+	0xc0609650,
+	0xc0489650,
+	0xc0089600,
 };
 static const unsigned long commands_2026[] = { BUS1_CMD_TRANSFER, BUS1_CMD_RELEASE, BUS1_CMD_SEND, BUS1_CMD_RECV };
 

@@ -14,8 +14,8 @@
 #include <linux/bus1-2026.h>
 
 #define SELF BUS1_INVALID
-#define CREATE { .flags = BUS1_TRANSFER_FLAG_CREATE, .id = BUS1_INVALID }
-#define COPY(handle) { .flags = 0, .id = (handle) }
+#define CREATE ((struct bus1_transfer){ .flags = BUS1_TRANSFER_FLAG_CREATE, .id = BUS1_INVALID })
+#define COPY(handle) ((struct bus1_transfer){ .flags = 0, .id = (handle) })
 #define MAX_HANDLES 8
 #define MAX_TEXT 64
 
@@ -30,7 +30,9 @@ static inline int transfer_to(int peer, __u64 to, size_t n, struct bus1_transfer
 	return command(peer, BUS1_CMD_TRANSFER, &c);
 }
 
-struct pair { __u64 node, handle; };
+struct pair {
+	__u64 node, handle;
+};
 
 /* A new node of `peer`, and a handle to it of the peer behind `to`. */
 static inline struct pair create(int peer, __u64 to)

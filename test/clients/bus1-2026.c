@@ -43,7 +43,10 @@ static void unknown_commands(void)
 /* Each structure, and where it is. */
 static void arguments(void)
 {
-	static const struct { unsigned long number; size_t size; } commands[] = {
+	static const struct {
+		unsigned long number;
+		size_t size;
+	} commands[] = {
 		{ BUS1_CMD_TRANSFER, sizeof(struct bus1_cmd_transfer) },
 		{ BUS1_CMD_RELEASE, sizeof(struct bus1_cmd_release) },
 		{ BUS1_CMD_SEND, sizeof(struct bus1_cmd_send) },
@@ -128,10 +131,10 @@ static void transfer_errors(void)
 	/* a node is no handle, and neither is what is not there */
 	static const __u64 ids[] = { 0, 1, 2, 4, 5, 99, 1ULL << 32 | 3, 1ULL << 53 | 3, BUS1_INVALID };
 	for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
-		src = (struct bus1_transfer)COPY(ids[i]);
+		src = COPY(ids[i]);
 		EXPECT(transfer_to(a, b, 1, &src, &dst), -EBADRQC);
 	}
-	src = (struct bus1_transfer)COPY(p.handle);
+	src = COPY(p.handle);
 	EXPECT(transfer_to(a, b, 1, &src, (void *)BAD_POINTER), -EFAULT);
 	EXPECT(transfer_to(a, b, 0, (void *)BAD_POINTER, (void *)BAD_POINTER), 0);
 	EXPECT(transfer_to(a, b, -1, &src, &dst), -EDQUOT);
@@ -168,11 +171,11 @@ static void arrays_that_end_in_the_middle(void)
 	char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(pages != MAP_FAILED && mprotect(pages + 4096, 4096, PROT_NONE) == 0);
 	struct bus1_transfer *end = (struct bus1_transfer *)(pages + 4096), dst[3];
-	end[-2] = end[-1] = (struct bus1_transfer)CREATE;
+	end[-2] = end[-1] = CREATE;
 	EXPECT(transfer_to(a, b, 3, end - 2, dst), -EFAULT);
 	EXPECT(end[-1].id, 3);
 	/* what comes before the edge is looked at first */
-	end[-1] = (struct bus1_transfer)COPY(77);
+	end[-1] = COPY(77);
 	EXPECT(transfer_to(a, b, 2, end - 1, dst), -EBADRQC);
 	struct pair p = create(a, SELF);
 	__u64 *ids = (__u64 *)end;
@@ -195,11 +198,11 @@ static void a_source_that_can_only_be_read(void)
 	struct pair p = create(a, SELF);
 	struct bus1_transfer *src = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), dst[2];
 	CHECK(src != MAP_FAILED);
-	src[0] = src[1] = (struct bus1_transfer)COPY(p.handle);
+	src[0] = src[1] = COPY(p.handle);
 	CHECK(mprotect(src, 4096, PROT_READ) == 0);
 	EXPECT(transfer_to(a, SELF, 2, src, dst), 0);
 	CHECK(mprotect(src, 4096, PROT_READ | PROT_WRITE) == 0);
-	src[1] = (struct bus1_transfer)CREATE;
+	src[1] = CREATE;
 	CHECK(mprotect(src, 4096, PROT_READ) == 0);
 	EXPECT(transfer_to(a, SELF, 2, src, dst), -EFAULT);
 	/* one array for both: what is given is written last */
@@ -467,7 +470,10 @@ static void payloads(void)
 {
 	int a = peer_open();
 	struct pair p = create(a, SELF);
-	enum { N = 1024, SIZE = 3 * N };
+	enum {
+		N = 1024,
+		SIZE = 3 * N,
+	};
 	static struct iovec out[N + 1], in[N + 1];
 	static char sent[SIZE], got[2 * SIZE];
 	struct bus1_metadata metadata;
@@ -581,12 +587,12 @@ static void errors_of_send_in_order(void)
 	EXPECT(post_message(a, &m, destinations, 2, errors), -EFAULT);
 	m.ptr_data_vecs = BUS1_FROM_PTR(&vec);
 	EXPECT(post_message(a, &m, destinations, 2, errors), -EINVAL);
-	transfers[1] = (struct bus1_transfer)COPY(99);
+	transfers[1] = COPY(99);
 	EXPECT(post_message(a, &m, destinations, 2, errors), -EBADRQC);
 	m.ptr_transfers = BAD_POINTER;
 	EXPECT(post_message(a, &m, destinations, 2, errors), -EFAULT);
 	m.ptr_transfers = BUS1_FROM_PTR(transfers);
-	transfers[1] = (struct bus1_transfer)COPY(p.handle);
+	transfers[1] = COPY(p.handle);
 	EXPECT(post_message(a, &m, destinations, 2, errors), -EBADRQC);
 	destinations[0] = p.handle;
 	EXPECT(post_message(a, &m, destinations, 2, errors), -EFAULT);

@@ -574,8 +574,7 @@ static void a_result_that_can_be_written_now_and_then(void)
 		int r;
 		EXPECT(send_fds(a, 8, &fd, 1), 0);
 		do {
-			while (protect(recv, PROT_READ | PROT_WRITE) != 0)
-				;
+			while (protect(recv, PROT_READ | PROT_WRITE) != 0) continue;
 			struct bus1_cmd_recv fresh = { .flags = BUS1_RECV_FLAG_INSTALL_FDS, .max_offset = -1 };
 			struct iovec from = { &fresh, sizeof fresh }, to = { recv, sizeof fresh };
 			if (process_vm_writev(getpid(), &from, 1, &to, 1, 0) != sizeof fresh) continue;

@@ -174,8 +174,8 @@ describe('mount', () => {
     expect(isMounted(join(directory, 'm'))).toBe(false);
   });
 
-  test('ends with an error, and without a mount, when the device process dies', async () => {
-    const daemon = await Daemon.startAt(join(directory, 'm'));
+  test('ends with an error, and without a mount, when the device process dies and no other one shall take over', async () => {
+    const daemon = await Daemon.startAt(join(directory, 'm'), ['--no-link', '--no-restart']);
     const client = await hold(daemon.device, 'poll');
     process.kill((await status(daemon.directory)).devicePid, 'SIGKILL');
     expect(await daemon.exit()).toBe(1);

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { bus1fs, Daemon, run } from '../support/bus1fs.js';
-import { whyNoNamespaces } from '../support/chroot.js';
 import { compiler } from '../support/compile.js';
 import { temporaryDirectory } from '../support/temporary.js';
 
@@ -89,8 +88,7 @@ describe('credentials', () => {
     expect(received).toEqual(sent);
   });
 
-  test('as a user namespace of the receiver maps them', async ({ skip }) => {
-    skip(whyNoNamespaces !== undefined, whyNoNamespaces);
+  test('as a user namespace of the receiver maps them', async () => {
     const mapped = ['unshare', '--user', '--map-root-user'];
     expect((await converse([...asUser(4321), ...mapped], ENV)).received.slice(0, 2)).toEqual([0, 0]);
   });
@@ -102,14 +100,12 @@ describe('credentials', () => {
     expect(received).toEqual(sent);
   });
 
-  test('what a user namespace does not map reads as the overflow id', async ({ skip }) => {
-    skip(whyNoNamespaces !== undefined, whyNoNamespaces);
+  test('what a user namespace does not map reads as the overflow id', async () => {
     const unmapped = ['unshare', '--user'];
     expect((await converse([...asUser(4321), ...unmapped], ENV)).received.slice(0, 2)).toEqual([OVERFLOW, OVERFLOW]);
   });
 
-  test('of a sender in a user namespace, as the receiver outside sees it', async ({ skip }) => {
-    skip(whyNoNamespaces !== undefined, whyNoNamespaces);
+  test('of a sender in a user namespace, as the receiver outside sees it', async () => {
     const { sent, received } = await converse(ENV, [...asUser(4321), 'unshare', '--user', '--map-root-user']);
     expect(sent.slice(0, 2)).toEqual([0, 0]);
     expect(received.slice(0, 2)).toEqual([4321, 4321]);

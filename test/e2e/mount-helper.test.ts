@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { run } from '../support/bus1fs.js';
+import { CLI, run } from '../support/bus1fs.js';
 import { compiler, ROOT } from '../support/compile.js';
 import { temporaryDirectory } from '../support/temporary.js';
 
@@ -14,28 +14,16 @@ beforeAll(() => {
   directory = temporaryDirectory('helper');
 });
 
-/**
- * Runs a script with the helper and bus1fs in /sbin, in a mount namespace that sees it there alone. bus1fs is where npm would
- * have installed it with a Node that is in no directory of PATH; mount(8) has no PATH at all, as at boot.
- */
+/** Runs a script with the helper and bus1fs in /sbin, in a mount namespace that sees it there alone. */
 const withHelper = (script: string) =>
   run('unshare', [
     ...['--mount', 'sh', '-euc'],
     `mkdir -p ${directory}/work
      mount -t tmpfs none ${directory}/work && mkdir ${directory}/work/u ${directory}/work/w
      mount -t overlay -o lowerdir=/usr/sbin,upperdir=${directory}/work/u,workdir=${directory}/work/w none /usr/sbin
-     prefix=${directory}/work/prefix
-     mkdir -p $prefix/bin $prefix/lib/node_modules/bus1fs
-     touch $prefix/bin/node
-     mount --bind ${process.execPath} $prefix/bin/node
-     mount --bind ${ROOT} $prefix/lib/node_modules/bus1fs
-     for node in /usr/bin/node /usr/local/bin/node; do
-       [ ! -e $node ] || mount --bind /dev/null $node
-     done
      cp ${HELPER} /usr/sbin/mount.bus1
-     ln -s $prefix/lib/node_modules/bus1fs/dist/cli/main.js /usr/sbin/bus1fs
+     ln -s ${CLI} /usr/sbin/bus1fs
      cd ${directory}
-     mount() { env -u PATH /usr/bin/mount "$@"; }
      ${script}`,
   ]);
 

@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { Bytes } from '../../src/base/bytes.js';
 import { Errno } from '../../src/base/errno.js';
 import type { MappedMemory } from '../../src/bus/pool.js';
-import { DEFAULT_LIMITS, type Limits } from '../../src/bus/quota.js';
+import type { Budgets, UserLimits } from '../../src/bus/quota.js';
 import {
   Command,
   HandleTransfer,
@@ -28,7 +28,18 @@ import type {
   Viewpoint,
   WantedMemfd,
 } from '../../src/device.js';
+import { accounts, budgets, LIMITS } from './budgets.js';
 import { PlainCaller, ShiftedIds } from './plain-caller.js';
+
+/** What is thrown, which must be something: an error, or what is thrown through a command. */
+export function thrownBy(run: () => unknown): unknown {
+  try {
+    run();
+  } catch (thrown) {
+    return thrown;
+  }
+  throw new Error('nothing was thrown');
+}
 
 /** An address at which no client has memory. */
 export const BAD_ADDRESS = 0x1000;
@@ -138,6 +149,8 @@ export class Client extends PlainCaller implements Caller {
   /** What fails when descriptors are installed. */
   installError: Errno = Errno.OK;
   installed: readonly number[] = [];
+  /** What the next access to its memory of a kind throws. */
+  readonly throws: { read?: unknown; write?: unknown; gather?: unknown } = {};
   private readonly memory = new Map<number, Uint8Array>();
   private nextAddress = 0x10_0000;
   private scratchBytes = new Bytes(new ArrayBuffer(64));
@@ -207,7 +220,14 @@ export class Client extends PlainCaller implements Caller {
     return larger;
   }
 
+  private throwOnce(kind: keyof typeof this.throws): void {
+    const thrown = this.throws[kind];
+    delete this.throws[kind];
+    if (thrown !== undefined) throw thrown;
+  }
+
   read(offset: number, ranges: readonly MemoryRange[]): number {
+    this.throwOnce('read');
     let total = 0;
     for (const { address, length } of ranges) {
       const bytes = this.at(address, length);
@@ -219,12 +239,14 @@ export class Client extends PlainCaller implements Caller {
   }
 
   write(address: number, source: Bytes, length: number): Errno {
+    this.throwOnce('write');
     const bytes = this.at(address, length);
     bytes.set(source.u8.subarray(0, bytes.length));
     return bytes.length === length ? Errno.OK : Errno.EFAULT;
   }
 
   gather(total: number, count: number, targets: readonly number[]): Errno {
+    this.throwOnce('gather');
     if (total === 0 || targets.length === 0) return Errno.OK;
     const payload = new Uint8Array(total);
     let end = 0;
@@ -506,12 +528,15 @@ export const INVALID = ALL_ONES;
 export class World {
   readonly lines: { readonly level: number; readonly msg: string }[] = [];
   readonly device: Bus1Device;
+  readonly descriptors = accounts();
   /** Instead of memory for the next pools. */
   memoryError: Errno = Errno.OK;
 
-  constructor(limits: Partial<Limits> = {}) {
+  constructor(limits: Partial<UserLimits> = {}, ofAll: Partial<Record<keyof Budgets, number>> = {}) {
     this.device = new Bus1Device({
-      limits: { ...DEFAULT_LIMITS, ...limits },
+      limits: { ...LIMITS, ...limits },
+      budgets: budgets(ofAll),
+      descriptors: this.descriptors,
       attributes: { mode: 0o666, uid: 0, gid: 0 },
       createMemory: () => (this.memoryError === Errno.OK ? new FakeMemory() : this.memoryError),
       log: pino({}, { write: (line: string) => void this.lines.push(JSON.parse(line)) }),

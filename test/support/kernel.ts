@@ -38,6 +38,7 @@ import { createEventfd } from '../../src/linux/eventfd.js';
 import { close, F_GETFL, fcntl, O_NONBLOCK, read as readFile, write } from '../../src/linux/file.js';
 import { systemCall } from '../../src/linux/libc.js';
 import { NativeBuffer } from '../../src/linux/native-buffer.js';
+import { FakeLedger } from './fake-ledger.js';
 
 const AF_UNIX = 1;
 const SOCK_SEQPACKET = 5;
@@ -180,7 +181,7 @@ export class Kernel {
     const log: Logger = pino({}, { write: (line: string) => void this.lines.push(JSON.parse(line)) });
     this.session = new Session(new Connection(this.sessionFd), root, {
       deviceNumber: DEVICE_NUMBER,
-      firstId: FIRST_ID,
+      ledger: new FakeLedger(FIRST_ID),
       pulse: { begin: (tid) => void this.pulse.push(tid), end: () => void this.pulse.push('end') },
       createCaller: (channel) => new FakeCaller(channel) as unknown as CallerSlot,
       waker: this.waker,

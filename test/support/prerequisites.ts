@@ -2,7 +2,6 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
-import { whyNoNamespaces } from './chroot.js';
 
 /*
  * What the demo, the tests and the gate need and may be missing. On Debian root gets it installed; anybody else is told in one
@@ -22,7 +21,6 @@ interface Prerequisite {
   readonly purpose: string;
   /** A command, or the path of a file, that is there if this is. */
   readonly provides: string;
-  readonly forContainers?: boolean;
   /** The first Debian that has it as a package of its own. */
   readonly since?: number;
 }
@@ -36,14 +34,12 @@ const PREREQUISITES: readonly Prerequisite[] = [
   { name: 'groff-base', stage: 'test', purpose: 'man pages', provides: 'groff' },
   { name: 'mandoc', stage: 'test', purpose: 'man pages', provides: 'mandoc' },
   { name: 'libfuse2', stage: 'test', purpose: 'fuse-native', provides: '/lib/x86_64-linux-gnu/libfuse.so.2' },
-  ...[
-    { name: 'docker.io', purpose: 'Docker', provides: 'dockerd' },
-    { name: 'docker-cli', purpose: 'Docker', provides: 'docker', since: 13 },
-    { name: 'docker-compose', purpose: 'docker/compose.yaml', provides: 'docker-compose' },
-    { name: 'podman', purpose: 'containers by CDI', provides: 'podman' },
-    { name: 'runc', purpose: 'containers under a seccomp profile', provides: 'runc' },
-    { name: 'busybox-static', purpose: 'images', provides: '/usr/share/doc/busybox-static' },
-  ].map((each) => ({ ...each, stage: 'test', forContainers: true }) as const),
+  { name: 'docker.io', stage: 'test', purpose: 'Docker', provides: 'dockerd' },
+  { name: 'docker-cli', stage: 'test', purpose: 'Docker', provides: 'docker', since: 13 },
+  { name: 'docker-compose', stage: 'test', purpose: 'docker/compose.yaml', provides: 'docker-compose' },
+  { name: 'podman', stage: 'test', purpose: 'containers by CDI', provides: 'podman' },
+  { name: 'runc', stage: 'test', purpose: 'containers under a seccomp profile', provides: 'runc' },
+  { name: 'busybox-static', stage: 'test', purpose: 'images', provides: '/usr/share/doc/busybox-static' },
   { name: 'git', stage: 'gate', purpose: 'what belongs to the tree', provides: 'git' },
   { name: 'shellcheck', stage: 'gate', purpose: 'shell scripts', provides: 'shellcheck' },
   { name: 'clang-format', stage: 'gate', purpose: 'the format of C', provides: 'clang-format' },
@@ -95,19 +91,24 @@ const missing = PREREQUISITES.filter(
   (each) =>
     STAGES.indexOf(each.stage) <= STAGES.indexOf(stage) &&
     (each.since ?? 0) <= (debian ?? 0) &&
-    !(each.forContainers && whyNoNamespaces !== undefined) &&
     !isThere(each.provides),
 );
 const names = missing.map(({ name }) => name);
 
+const list = missing.map(({ name, purpose }) => `${name} (${purpose})`).join(', ');
+
+if (names.length > 0 && debian === undefined) fail(`missing here, by their names in Debian: ${list}`);
+if (!isRoot) {
+  fail(`this must be run as root${names.length > 0 ? `, and first: apt-get install ${names.join(' ')}` : ''}`);
+}
+if (stage !== 'demo' && spawnSync('unshare', ['--user', 'true']).status !== 0) {
+  fail('no user namespace can be made here, as in a chroot; the tests need them, and containers');
+}
 if (names.length > 0) {
-  const list = missing.map(({ name, purpose }) => `${name} (${purpose})`).join(', ');
-  if (debian === undefined) fail(`missing here, by their names in Debian: ${list}`);
-  if (!isRoot) fail(`this must be run as root, and first: apt-get install ${names.join(' ')}`);
   console.log(`bus1fs: installing ${list}`);
   install('apt-get', 'update');
   install('apt-get', 'install', '--yes', '--no-install-recommends', ...names);
-} else if (!isRoot) fail('this mounts file systems: it must be run as root');
+}
 if (stage !== 'demo' && !hasFuseNative()) {
   const { peerDependencies } = createRequire(import.meta.url)('../../package.json');
   console.log(`bus1fs: installing ${FUSE_NATIVE} into node_modules`);

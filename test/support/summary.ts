@@ -1,5 +1,4 @@
 import type { Reporter, SerializedError, TestModule } from 'vitest/node';
-import { whyNoNamespaces } from './chroot.js';
 import { leftBehind } from './left-behind.js';
 
 /** The last lines of a run of Vitest: what was skipped and why, what was left behind, and one line of counts. */
@@ -20,7 +19,6 @@ export default class Summary implements Reporter {
       if (result.state !== 'pending') counts[result.state]++;
       if (result.state === 'skipped' && result.note) console.log(`Skipped: ${test.fullName}: ${result.note}`);
     }
-    if (whyNoNamespaces !== undefined) console.log(`Skipped: test/docker: ${whyNoNamespaces}`);
     console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
   }
 }

@@ -4,7 +4,7 @@ import type { Bytes } from '../../src/base/bytes.js';
 import { Errno } from '../../src/base/errno.js';
 import { BlockedCaller } from '../../src/caller/blocked-caller.js';
 import { Closer } from '../../src/caller/closer.js';
-import { Hands } from '../../src/caller/hands.js';
+import { Hands, PATIENCE } from '../../src/caller/hands.js';
 import { systemCallOf } from '../../src/caller/thread.js';
 import type {
   Attributes,
@@ -24,6 +24,8 @@ import { close } from '../../src/linux/file.js';
 import { mount } from '../../src/linux/mount-table.js';
 import { copyDescriptor } from '../../src/linux/pidfd.js';
 import { pathQueries } from '../../src/linux/syscalls.js';
+import { accounts } from './budgets.js';
+import { FakeLedger } from './fake-ledger.js';
 
 /*
  * A file system that has what the contract of device.ts allows and bus1 does not use: directories in directories, attributes
@@ -167,11 +169,18 @@ const data = `fd=${fd},rootmode=40755,user_id=0,group_id=0,allow_other,default_p
 const error = mount('waiting', where, 'fuse.bus1fs-test', 0, data);
 if (error < 0) throw new Error(`mounting failed with errno ${-error}`);
 const doneFd = createEventfd();
-const closer = new Closer(doneFd);
-const hands = new Hands({ doneFd, maxPerUser: 16, trusted: new Set(), log: pino(pino.destination(2)) });
+const closer = new Closer(doneFd, accounts());
+const hands = new Hands({
+  doneFd,
+  bytes: accounts(),
+  maxPerUser: 16,
+  patience: PATIENCE,
+  trusted: new Set(),
+  log: pino(pino.destination(2)),
+});
 const session = new Session(new Connection(fd), root, {
   deviceNumber: { major: 0, minor: 0 },
-  firstId: 2,
+  ledger: new FakeLedger(2),
   pulse: { begin: () => {}, end: () => {} },
   createCaller: (call) => new BlockedCaller(call, hands, closer),
   waker: { fd: doneFd, isNeeded: false, collect: () => hands.collect() },

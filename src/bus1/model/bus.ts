@@ -1,9 +1,15 @@
 import type { Pool } from '../../bus/pool.js';
-import { type Limits, type Refusal, type Share, User } from '../../bus/quota.js';
+import { type Budgets, type Refusal, type Share, User, type UserLimits } from '../../bus/quota.js';
 import { Peer } from './peer.js';
 
 /** Another user may have at most half of what is left. */
 const HALF: Share = (left) => left / 2;
+
+/** A SEND that failed, or another call, because of a quota of `holder`. */
+export interface BusRefusal extends Refusal<Peer> {
+  /** Whose call it was. */
+  readonly asker: Peer;
+}
 
 /**
  * One bus: all peers that can reach each other, and the order of everything that happens between them.
@@ -13,16 +19,28 @@ const HALF: Share = (left) => left / 2;
  */
 export class Bus {
   /** Called for every call that fails because of a quota. */
-  onRefusal: ((refusal: Refusal<Peer>) => void) | undefined;
-  private readonly users = new Map<number, User>();
-  private readonly limits: Limits;
+  onRefusal: ((refusal: BusRefusal) => void) | undefined;
+  private readonly byUid = new Map<number, User>();
+  private readonly limits: UserLimits;
+  private readonly budgets: Budgets;
   private lastSequence = 0;
   private lastPeer = 0;
   private lastStamp = 0;
 
-  /** `limits` are those of every user. */
-  constructor(limits: Limits) {
+  /** `limits` are those of every user, `budgets` what all of them have together. */
+  constructor(limits: UserLimits, budgets: Budgets) {
     this.limits = limits;
+    this.budgets = budgets;
+  }
+
+  /** Those that have peers. */
+  users(): Iterable<User> {
+    return this.byUid.values();
+  }
+
+  /** A user, who is forgotten if it does not get a peer. */
+  user(uid: number): User {
+    return this.byUid.get(uid) ?? new User(uid, this.limits, HALF, this.budgets);
   }
 
   nextSequence(): number {
@@ -36,21 +54,21 @@ export class Bus {
 
   /**
    * Adds a peer whose quota belongs to `uid` and who receives into `pool`. `wake` is called when it gets something to
-   * receive or is disconnected.
+   * receive or is disconnected. The quota of peers was looked at before.
    */
   addPeer(uid: number, pool: Pool, wake: () => void): Peer {
-    let user = this.users.get(uid);
-    if (user === undefined) {
-      user = new User(uid, this.limits, HALF);
-      this.users.set(uid, user);
-    }
-    user.peers++;
+    const user = this.user(uid);
+    this.byUid.set(uid, user);
+    user.peers.charge(1);
+    pool.warmth ??= user.warmBytes;
     return new Peer(this, ++this.lastPeer, user, pool, wake);
   }
 
   /** Removes a peer for ever, disconnecting it first. */
   removePeer(peer: Peer): void {
     peer.disconnect();
-    if (--peer.user.peers === 0) this.users.delete(peer.user.uid);
+    const { user } = peer;
+    user.peers.charge(-1);
+    if (user.peers.used === 0) this.byUid.delete(user.uid);
   }
 }

@@ -103,8 +103,8 @@ export class Inbox {
     const { cargo } = message;
     if (cargo === undefined) return;
     for (const handle of cargo.handles) {
-      if (handle.node.isDestroyedBefore(message.sequence)) this.peer.quotas.handles.charge(-1);
-      else handle.addUserReference();
+      if (handle.node.isDestroyedBefore(message.sequence)) this.peer.quotas.handles.chargeFrom(cargo.senderUid, -1);
+      else handle.addUserReference(cargo.senderUid);
       handle.dropCarried();
     }
     this.returnInFlight(message);
@@ -118,7 +118,7 @@ export class Inbox {
     const { cargo } = message;
     if (cargo === undefined) return;
     this.returnInFlight(message);
-    this.peer.quotas.handles.charge(-cargo.handles.length);
+    if (cargo.handles.length > 0) this.peer.quotas.handles.chargeFrom(cargo.senderUid, -cargo.handles.length);
     this.peer.slices.dequeue(cargo.slice);
     cargo.files?.release();
     for (const handle of cargo.handles) handle.dropCarried();

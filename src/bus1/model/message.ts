@@ -16,7 +16,7 @@ export interface Cargo {
   /** The receiver's handles, some of them not visible to it before it receives this message. */
   readonly handles: readonly Handle[];
   readonly files: HeldFiles | undefined;
-  /** Whose share of the receiver's in-flight quotas it takes: the uid of the sending peer. */
+  /** Whose share of the receiver's quotas it takes: the uid of the sending peer. */
   readonly senderUid: number;
 }
 

@@ -96,6 +96,8 @@ export class Handle {
   pending = 0;
   /** Its NODE_DESTROY while that waits in the queue. */
   destroyNotification: Message | undefined;
+  /** How many of the user references came in messages of other users, by their uid. */
+  private foreign: Map<number, number> | undefined;
 
   constructor(peer: Peer, node: Node) {
     this.peer = peer;
@@ -111,21 +113,44 @@ export class Handle {
     return this.node.owner === this.peer;
   }
 
-  /** Adds a user reference, which must be charged already; the first one makes the handle visible under a new id. */
-  addUserReference(): void {
+  /**
+   * Adds a user reference, which must be charged already, from user `sender` if it came in a message; the first one makes the
+   * handle visible under a new id.
+   */
+  addUserReference(sender = this.peer.user.uid): void {
+    if (sender !== this.peer.user.uid) {
+      this.foreign ??= new Map();
+      this.foreign.set(sender, (this.foreign.get(sender) ?? 0) + 1);
+    }
     this.node.addStrong();
     if (this.userReferences++ === 0) this.peer.show(this);
   }
 
-  /** Drops `count` user references at once and returns their charge. */
+  /** Drops `count` user references at once and returns their charge, those that other users sent first. */
   dropUserReferences(count: number): void {
     this.userReferences -= count;
-    this.peer.quotas.handles.charge(-count);
+    const own = this.foreign === undefined ? count : count - this.returnForeign(this.foreign, count);
+    if (own > 0) this.peer.quotas.handles.charge(-own);
     if (this.userReferences === 0) {
       this.peer.hide(this);
       this.forgetIfUnused();
     }
     this.node.dropStrong(count);
+  }
+
+  /** Returns the charge of at most `most` of the references that other users sent, and how many those are. */
+  private returnForeign(foreign: Map<number, number>, most: number): number {
+    let returned = 0;
+    for (const [sender, count] of foreign) {
+      const dropped = Math.min(count, most - returned);
+      if (dropped === 0) break;
+      if (dropped === count) foreign.delete(sender);
+      else foreign.set(sender, count - dropped);
+      this.peer.quotas.handles.chargeFrom(sender, -dropped);
+      returned += dropped;
+    }
+    if (foreign.size === 0) this.foreign = undefined;
+    return returned;
   }
 
   addCarried(): void {

@@ -1,7 +1,7 @@
 import { Errno } from '../../base/errno.js';
 import { IdTable } from '../../base/id-table.js';
 import type { Pool } from '../../bus/pool.js';
-import type { Quotas, Resource, User } from '../../bus/quota.js';
+import type { Limits, Obstacle, Quotas, Resource, User } from '../../bus/quota.js';
 import { Slices } from '../../bus/slices.js';
 import type { Bus } from './bus.js';
 import { assignedId, type HandleId, isAssignedByBus } from './handle-id.js';
@@ -30,7 +30,7 @@ export class Peer {
     this.serial = serial;
     this.user = user;
     this.quotas = user.quotasOfPeer();
-    this.slices = new Slices(pool, this.quotas.slices);
+    this.slices = new Slices(pool, { slices: this.quotas.slices, heldBytes: user.heldBytes });
     this.inbox = new Inbox(this, wake);
     this.wake = wake;
   }
@@ -40,8 +40,13 @@ export class Peer {
   }
 
   /** Tells that `amount` more of a resource of this peer was asked for than it may use. */
-  refuse(resource: Resource, amount: number, asker: Peer): Errno {
-    this.bus.onRefusal?.({ holder: this, resource, amount, asker });
+  refuse(resource: keyof Limits | 'heldBytes', amount: number, asker: Peer): Errno {
+    const quota = resource === 'heldBytes' ? this.user.heldBytes : this.quotas[resource];
+    return this.refuseBecause(quota.obstacle(amount), resource, amount, asker);
+  }
+
+  refuseBecause(obstacle: Obstacle, resource: Resource, amount: number, asker: Peer): Errno {
+    this.bus.onRefusal?.({ holder: this, resource, amount, obstacle, asker });
     return Errno.EDQUOT;
   }
 
@@ -69,7 +74,7 @@ export class Peer {
 
   /** Takes back nodes that nothing else knows yet. */
   uncreate(created: readonly Handle[]): void {
-    for (const handle of created) this.handles.delete(handle.id);
+    for (let i = created.length - 1; i >= 0; i--) this.handles.delete((created[i] as Handle).id);
   }
 
   /** A handle got its first user reference: it becomes known by an id the bus assigns. */
@@ -166,7 +171,7 @@ export class Peer {
     this.inbox.enqueue(node.releaseNotification);
   }
 
-  /** Charges what a message from `senderUid` takes while it is queued here, or returns it if negative. */
+  /** Charges what a message of user `senderUid` takes while it is queued here, or returns it if negative. */
   chargeInFlight(senderUid: number, bytes: number, fds: number): void {
     this.quotas.inflightBytes.chargeFrom(senderUid, bytes);
     if (fds !== 0) this.quotas.inflightFds.chargeFrom(senderUid, fds);

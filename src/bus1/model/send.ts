@@ -1,4 +1,5 @@
 import { Errno } from '../../base/errno.js';
+import { wholePages } from '../../bus/pool.js';
 import type { Slice } from '../../bus/slice.js';
 import type { HeldFiles, Identity, Suspension } from '../../device.js';
 import { POOL_SIZE } from '../bus1-abi.js';
@@ -97,19 +98,21 @@ export class SendTransaction {
     const layout = this.layoutWith(secctx);
     const { size } = layout;
     const isInFlight = node !== undefined;
-    if (!receiver.quotas.slices.fits(1)) return receiver.refuse('slices', 1, sender);
-    if (!receiver.quotas.handles.fits(nHandles)) return receiver.refuse('handles', nHandles, sender);
+    const { uid, limits } = sender.user;
+    const { quotas } = receiver;
+    if (!quotas.slices.fitsFrom(uid, 1)) return receiver.refuse('slices', 1, sender);
+    if (!quotas.handles.fitsFrom(uid, nHandles)) return receiver.refuse('handles', nHandles, sender);
+    // one call makes no more handles than one user may have, however many users it sends to
+    if (nHandles * (this.reserved.length + 1) > limits.handles) return Errno.EDQUOT;
     if (size > POOL_SIZE) return Errno.EMSGSIZE;
-    if (isInFlight && !receiver.quotas.inflightBytes.fitsFrom(sender.user.uid, size)) {
-      return receiver.refuse('inflightBytes', size, sender);
-    }
-    if (isInFlight && !receiver.quotas.inflightFds.fitsFrom(sender.user.uid, nFds)) {
-      return receiver.refuse('inflightFds', nFds, sender);
-    }
-    const slice = receiver.slices.reserve(size);
+    if (isInFlight && !quotas.inflightBytes.fitsFrom(uid, size)) return receiver.refuse('inflightBytes', size, sender);
+    if (isInFlight && !quotas.inflightFds.fitsFrom(uid, nFds)) return receiver.refuse('inflightFds', nFds, sender);
+    const pages = wholePages(size);
+    if (!receiver.user.heldBytes.fits(pages)) return receiver.refuse('heldBytes', pages, sender);
+    const slice = receiver.slices.reserve(size, uid);
     if (slice === undefined) return Errno.EXFULL;
-    receiver.quotas.handles.charge(nHandles);
-    if (isInFlight) receiver.chargeInFlight(sender.user.uid, size, nFds);
+    if (nHandles > 0) quotas.handles.chargeFrom(uid, nHandles);
+    if (isInFlight) receiver.chargeInFlight(uid, size, nFds);
     this.reserved.push({ receiver, slice, layout, node, secctx });
     return Errno.OK;
   }
@@ -165,10 +168,9 @@ export class SendTransaction {
     for (const { receiver, slice, node } of this.reserved) {
       if (suspension === undefined) receiver.slices.dequeue(slice);
       else suspension.keep(receiver.slices.dequeueLater(slice));
-      receiver.quotas.handles.charge(-this.carried.length);
-      if (node !== undefined) {
-        receiver.chargeInFlight(this.sender.user.uid, -slice.size, -(this.files?.count ?? 0));
-      }
+      const { uid } = this.sender.user;
+      if (this.carried.length > 0) receiver.quotas.handles.chargeFrom(uid, -this.carried.length);
+      if (node !== undefined) receiver.chargeInFlight(uid, -slice.size, -(this.files?.count ?? 0));
     }
     this.sender.uncreate(this.created);
     this.files?.release();

@@ -7,8 +7,6 @@ export class KdbusUser {
   readonly uid: number | undefined;
   connections = 0;
   buses = 0;
-  /** Open endpoint files that are no connections. */
-  unconnected = 0;
   private matchBytes = 0;
 
   constructor(uid?: number) {
@@ -42,6 +40,6 @@ export class KdbusUsers {
 
   /** Forgets a user that has nothing any more. */
   forget(user: KdbusUser): void {
-    if (user.uid !== undefined && user.connections + user.buses + user.unconnected === 0) this.byUid.delete(user.uid);
+    if (user.uid !== undefined && user.connections + user.buses === 0) this.byUid.delete(user.uid);
   }
 }

@@ -12,14 +12,19 @@ describe('FreeRanges', () => {
       fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
         const ranges = new FreeRanges();
         const free: Slice[] = [];
+        const removed: Slice[] = [];
         for (const action of steps) {
           if ('add' in action) {
-            const range = new Slice(0, action.add);
+            const range = removed.pop() ?? new Slice(0, action.add);
+            range.size = action.add;
             ranges.add(range);
             free.push(range);
           } else if ('remove' in action) {
             const [range] = free.splice(action.remove % Math.max(1, free.length), 1);
-            if (range !== undefined) ranges.remove(range);
+            if (range !== undefined) {
+              ranges.remove(range);
+              removed.push(range);
+            }
           } else {
             const sizes = free.map((range) => range.size).filter((each) => each >= action.fit);
             const found = ranges.bestFit(action.fit);

@@ -2,12 +2,13 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Errno } from '../../../src/base/errno.js';
 import { Pool } from '../../../src/bus/pool.js';
-import { DEFAULT_LIMITS, type Limits } from '../../../src/bus/quota.js';
+import type { Budgets, UserLimits } from '../../../src/bus/quota.js';
 import { QuotaLog } from '../../../src/bus/quota-log.js';
 import { POOL_SIZE } from '../../../src/bus1/bus1-abi.js';
 import { Bus } from '../../../src/bus1/model/bus.js';
 import type { Peer } from '../../../src/bus1/model/peer.js';
 import { SendTransaction } from '../../../src/bus1/model/send.js';
+import { budgets, LIMITS } from '../../support/budgets.js';
 
 const MEMORY = { address: 0, write: () => true, discard: () => {}, retain: () => {}, release: () => {} };
 
@@ -27,12 +28,17 @@ class World {
   readonly lines: Line[] = [];
   private readonly bus: Bus;
 
-  constructor(limits: Partial<Limits> = {}) {
-    const quotaLog = new QuotaLog<Peer>(
+  constructor(limits: Partial<UserLimits> = {}, ofAll: Partial<Record<keyof Budgets, number>> = {}) {
+    const quotaLog = new QuotaLog(
       pino({}, { write: (line: string) => void this.lines.push(JSON.parse(line) as Line) }),
     );
-    this.bus = new Bus({ ...DEFAULT_LIMITS, ...limits });
-    this.bus.onRefusal = (refusal) => quotaLog.report(refusal, (peer) => `peer ${peer.serial}`);
+    this.bus = new Bus({ ...LIMITS, ...limits }, budgets(ofAll));
+    this.bus.onRefusal = (refusal) =>
+      quotaLog.report(
+        refusal,
+        () => `peer ${refusal.asker.serial}`,
+        () => `peer ${refusal.holder.serial}`,
+      );
   }
 
   peer(uid = 0): Peer {
@@ -77,6 +83,15 @@ describe('QuotaLog', () => {
     expect(world.lines[0]?.msg).toMatch(/peer 1 asked for .* of peer 2, .* raise it with PEER_RESET or --max-handles$/);
   });
 
+  test('the bound is the one that was passed, not one that was just reached', () => {
+    const world = new World({ handles: 3 });
+    const [a, b] = [world.peer(), world.peer()];
+    b.transferHandle(8, b);
+    b.quotas.handles.max = 2;
+    a.transferHandle(8, b); // which would have made three of three for the user
+    expect(world.lines).toMatchObject([{ bound: 'peer', used: 2, max: 2 }]);
+  });
+
   test('another user is told that its share is meant', () => {
     const world = new World({ inflightBytes: 800 });
     const [stranger, owner] = [world.peer(1), world.peer(0)];
@@ -87,6 +102,13 @@ describe('QuotaLog', () => {
     expect(transaction.address(handle.id)).toBe(Errno.EDQUOT);
     transaction.abort();
     expect(world.lines).toMatchObject([{ resource: 'inflightBytes', bound: 'share', used: 0, max: 800, amount: 408 }]);
+  });
+
+  test('also where it asks for all there is', () => {
+    const world = new World({ inflightBytes: 800 });
+    const [stranger, owner] = [world.peer(1), world.peer(0)];
+    owner.refuse('inflightBytes', 800, stranger);
+    expect(world.lines).toMatchObject([{ bound: 'share', used: 0, max: 800, amount: 800 }]);
   });
 
   test('tells once of each peer and resource', () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Quota } from '../../../src/bus/quota.js';
+import { DEFAULT_LIMITS, Quota } from '../../../src/bus/quota.js';
 
 const half = (left: number): number => left / 2;
 
@@ -60,5 +60,14 @@ describe('Quota', () => {
         expect(quota.fitsFrom(1, 450)).toBe(true);
       }),
     );
+  });
+});
+
+test('the default limits are those of the contract', () => {
+  expect(DEFAULT_LIMITS).toMatchObject({
+    slices: 16384,
+    handles: 65536,
+    inflightBytes: 16 * 1024 * 1024,
+    inflightFds: 4096,
   });
 });

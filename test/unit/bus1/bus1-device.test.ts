@@ -111,6 +111,13 @@ describe('opens of one inode', () => {
   });
 });
 
+test('a file that is released is no peer any more, whatever comes late', () => {
+  const a = world.open();
+  a.close();
+  expect(a.receive()).toBe(Errno.ESHUTDOWN);
+  expect(a.send({ destinations: [8] })).toBe(Errno.ESHUTDOWN);
+});
+
 describe('counters', () => {
   test('count calls, and those that failed but for want of a message', () => {
     const client = new Client();

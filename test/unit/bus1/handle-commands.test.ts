@@ -2,7 +2,8 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { Errno } from '../../../src/base/errno.js';
 import { Command } from '../../../src/bus1/bus1-abi.js';
 import type { HandleId } from '../../../src/bus1/model/handle-id.js';
-import { BAD_ADDRESS, Client, type Connection, INVALID, World } from '../../support/client.js';
+import { Suspension } from '../../../src/device.js';
+import { BAD_ADDRESS, Client, type Connection, INVALID, thrownBy, World } from '../../support/client.js';
 import { FakeFile } from '../../support/kernel.js';
 
 const LIMIT = 50;
@@ -202,6 +203,13 @@ describe('NODES_DESTROY', () => {
     const ids = Array.from({ length: LIMIT }, (_, i) => i * 8);
     expect(a.destroy(ids, RELEASE_HANDLES)).toBe(Errno.OK);
     expect(a.destroy([...ids, LIMIT * 8], RELEASE_HANDLES)).toBe(Errno.EINVAL);
+  });
+
+  test('that is suspended has done nothing', () => {
+    const suspension = new Suspension();
+    client.throws.read = suspension;
+    expect(thrownBy(() => a.destroy([8]))).toBe(suspension);
+    expect([a.file.status().nodes, handlesOf(a)]).toEqual([0, [0]]);
   });
 
   test('withdraws a release that was not told yet', () => {

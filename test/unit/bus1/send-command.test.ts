@@ -2,12 +2,14 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { Errno } from '../../../src/base/errno.js';
 import { Command, SendFlag } from '../../../src/bus1/bus1-abi.js';
 import type { HandleId } from '../../../src/bus1/model/handle-id.js';
+import { CallRefused, Suspension } from '../../../src/device.js';
 import {
   BAD_ADDRESS,
   Client,
   type Connection,
   type Received,
   type SendArguments,
+  thrownBy,
   World,
 } from '../../support/client.js';
 
@@ -426,4 +428,81 @@ describe('SEED', () => {
 test('a caller that lacks descriptors to be known by is told that it is a matter of quota', () => {
   client.identityError = Errno.ENFILE;
   expect(sender.send(GOOD())).toBe(Errno.EDQUOT);
+});
+
+describe('a SEND that is suspended', () => {
+  const NOTHING_MORE = { handles: 1, inflightBytes: 0, inflightFds: 0 };
+  const message = () => ({ destinations: [handle], payload: 'hello', handles: [16], fds: [3] });
+
+  /** Suspends a SEND where it makes that access to memory. */
+  function suspend(kind: 'read' | 'write' | 'gather', what: SendArguments = message()): Suspension {
+    const suspension = new Suspension();
+    client.throws[kind] = suspension;
+    expect(thrownBy(() => sender.send(what))).toBe(suspension);
+    return suspension;
+  }
+
+  test('while its arrays are read, has reserved nothing', () => {
+    const before = state();
+    suspend('read');
+    expect(state()).toEqual(before);
+    expect(client.taken).toEqual([]);
+  });
+
+  test.each([
+    ['its payload is copied', 'gather', message],
+    [
+      'its errors are written',
+      'write',
+      () => ({ ...message(), flags: SendFlag.CONTINUE, errors: client.putInts([0]) }),
+    ],
+  ] as const)('while %s, keeps nothing but the slice, which may still be written to', (_, kind, what) => {
+    const suspension = suspend(kind, what());
+    expect(receiver.file.status().used).toMatchObject({ ...NOTHING_MORE, slices: 1 });
+    expect(sender.file.status()).toMatchObject({ nodes: 0, used: { handles: 1 } });
+    expect(client.taken.map(({ holders }) => holders)).toEqual([0]);
+    expect([receiver.receive(), receiver.wakes]).toEqual([Errno.EAGAIN, 0]);
+    // another message goes elsewhere meanwhile
+    expect(sender.send(message())).toBe(Errno.OK);
+    expect(received().offset).toBe(24);
+    suspension.end();
+    expect(receiver.file.status().used).toMatchObject({ slices: 1 });
+    expect(sender.send(message())).toBe(Errno.OK);
+    expect(received().offset).toBe(0);
+  });
+
+  test('keeps the memory of a receiver that is closed meanwhile', () => {
+    const suspension = suspend('gather');
+    receiver.close();
+    expect(receiver.memory.isReleased).toBe(false);
+    suspension.end();
+    expect(receiver.memory.isReleased).toBe(true);
+    expect(sender.send(message())).toBe(Errno.ESHUTDOWN);
+  });
+
+  test('runs again from its start, with what is there by then', () => {
+    const argument = sender.sendArgument(message());
+    const suspension = new Suspension();
+    client.throws.gather = suspension;
+    expect(thrownBy(() => sender.command(Command.SEND, argument))).toBe(suspension);
+    let result: Errno = Errno.EIO;
+    suspension.resume = () => {
+      result = sender.command(Command.SEND, argument);
+    };
+    receiver.reset({ flags: 0, max_handles: 1 });
+    suspension.end();
+    expect(result).toBe(Errno.EDQUOT);
+    receiver.reset({ flags: 0, max_handles: 5 });
+    expect(sender.command(Command.SEND, argument)).toBe(Errno.OK);
+    expect(received()).toMatchObject({ nBytes: 5, nHandles: 1, nFds: 1 });
+  });
+});
+
+test('a SEND that is refused takes everything back at once', () => {
+  const before = state();
+  const refusal = new CallRefused(Errno.EBUSY);
+  client.throws.gather = refusal;
+  expect(thrownBy(() => sender.send({ destinations: [handle], payload: 'x', handles: [16], fds: [3] }))).toBe(refusal);
+  expect(state()).toEqual(before);
+  expect(client.taken.map(({ holders }) => holders)).toEqual([0]);
 });

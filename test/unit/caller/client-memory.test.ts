@@ -7,6 +7,7 @@ import { createEventfd } from '../../../src/linux/eventfd.js';
 import { close } from '../../../src/linux/file.js';
 import { NativeBuffer } from '../../../src/linux/native-buffer.js';
 import { stopTicking } from '../../../src/linux/ticker.js';
+import { accounts } from '../../support/budgets.js';
 
 const UID = 1000;
 const BAD_ADDRESS = 0x1000;
@@ -14,7 +15,14 @@ const BAD_ADDRESS = 0x1000;
 const TID = process.pid;
 
 const doneFd = createEventfd();
-const hands = new Hands({ doneFd, maxPerUser: 8, trusted: new Set(), log: pino({ level: 'silent' }) });
+const hands = new Hands({
+  doneFd,
+  bytes: accounts(),
+  maxPerUser: 8,
+  patience: Number.POSITIVE_INFINITY,
+  trusted: new Set(),
+  log: pino({ level: 'silent' }),
+});
 
 afterAll(() => {
   stopTicking();

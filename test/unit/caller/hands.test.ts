@@ -2,13 +2,15 @@ import { pino } from 'pino';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Errno } from '../../../src/base/errno.js';
 import type { ClientMemory } from '../../../src/caller/client-memory.js';
-import { Hands } from '../../../src/caller/hands.js';
+import { Hands, PATIENCE } from '../../../src/caller/hands.js';
 import { CallRefused, Suspension } from '../../../src/device.js';
 import { Epoll } from '../../../src/linux/epoll.js';
 import { createEventfd } from '../../../src/linux/eventfd.js';
 import { close } from '../../../src/linux/file.js';
 import { NativeBuffer } from '../../../src/linux/native-buffer.js';
 import { stopTicking } from '../../../src/linux/ticker.js';
+import { accounts } from '../../support/budgets.js';
+import { thrownBy } from '../../support/client.js';
 import { SlowPage } from '../../support/slow-memory.js';
 
 const TID = process.pid;
@@ -25,7 +27,14 @@ beforeEach(() => {
   lines = [];
   pages = [];
   const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) });
-  hands = new Hands({ doneFd, maxPerUser: MAX_PER_USER, trusted: new Set([ROOT]), log });
+  hands = new Hands({
+    doneFd,
+    bytes: accounts(),
+    maxPerUser: MAX_PER_USER,
+    patience: PATIENCE,
+    trusted: new Set([ROOT]),
+    log,
+  });
 });
 
 afterEach(() => {
@@ -39,16 +48,6 @@ function slowPage(): SlowPage {
   const page = new SlowPage();
   pages.push(page);
   return page;
-}
-
-/** What is thrown, which must be something. */
-function thrownBy(run: () => unknown): unknown {
-  try {
-    run();
-  } catch (thrown) {
-    return thrown;
-  }
-  throw new Error('nothing was thrown');
 }
 
 /** Waits until a hand is back, and lets its call go on. */

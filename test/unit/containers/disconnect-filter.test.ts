@@ -78,7 +78,7 @@ describe('NULL_DISCONNECT_FILTER', () => {
       fc.property(call, (each) => {
         expect(run(each).action).toBe(isNullDisconnect(each) ? NOTIFY : ALLOW);
       }),
-      { numRuns: 5000 },
+      { numRuns: 2000 },
     );
   });
 

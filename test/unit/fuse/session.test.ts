@@ -6,6 +6,7 @@ import { CallRefused, Suspension } from '../../../src/device.js';
 import {
   Attr,
   AttrOut,
+  FUSE_HAS_RESEND_FLAGS2,
   FUSE_INIT_EXT,
   FUSE_IOCTL_COMPAT,
   FUSE_PASSTHROUGH_FLAGS2,
@@ -83,7 +84,7 @@ describe('INIT', () => {
   test('asks for passthrough, and that nothing is held back', () => {
     const { bytes } = init(7, 40);
     expect(bytes.u32(InitOut.flags)).toBe(FUSE_INIT_EXT);
-    expect(bytes.u32(InitOut.flags2)).toBe(FUSE_PASSTHROUGH_FLAGS2);
+    expect(bytes.u32(InitOut.flags2)).toBe(FUSE_PASSTHROUGH_FLAGS2 | FUSE_HAS_RESEND_FLAGS2);
     expect(bytes.u32(InitOut.max_stack_depth)).toBe(1);
     expect([bytes.u16(InitOut.max_background), bytes.u16(InitOut.congestion_threshold)]).toEqual([0xffff, 0xffff]);
     expect(bytes.u32(InitOut.max_write)).toBeGreaterThanOrEqual(4096);

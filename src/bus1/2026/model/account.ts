@@ -1,4 +1,4 @@
-import { Quota, type Share } from '../../../bus/quota.js';
+import { type Budgets, Quota, type Share } from '../../../bus/quota.js';
 
 /** What a user may have in all its peers together. */
 export interface Limits {
@@ -16,10 +16,15 @@ export class Quotas {
   readonly objects: Quota;
   readonly bytes: Quota;
 
-  /** Those of a user, or of one of its peers if the user's are given. */
-  constructor({ objects, bytes }: Limits, uid: number, share: Share, parent?: Quotas) {
-    this.objects = new Quota(objects, uid, share, parent?.objects);
-    this.bytes = new Quota(bytes, uid, share, parent?.bytes);
+  /** Those of one of a user's peers if `parent` is given, else of the user. */
+  constructor(
+    { objects, bytes }: Limits,
+    uid: number,
+    share: Share,
+    { parent, budgets }: { readonly parent?: Quotas; readonly budgets?: Budgets },
+  ) {
+    this.objects = new Quota(objects, uid, share, parent?.objects, budgets?.handles);
+    this.bytes = new Quota(bytes, uid, share, parent?.bytes, budgets?.heldBytes);
   }
 
   /** What is in use of each. */
@@ -36,15 +41,15 @@ export class Account {
   peers = 0;
   private readonly share: Share;
 
-  constructor(uid: number, limits: Limits, share: Share) {
+  constructor(uid: number, limits: Limits, share: Share, budgets: Budgets) {
     this.uid = uid;
     this.limits = limits;
     this.share = share;
-    this.quotas = new Quotas(limits, uid, share);
+    this.quotas = new Quotas(limits, uid, share, { budgets });
   }
 
   /** The quotas of one more peer, with the same limits. */
   quotasOfPeer(): Quotas {
-    return new Quotas(this.limits, this.uid, this.share, this.quotas);
+    return new Quotas(this.limits, this.uid, this.share, { parent: this.quotas });
   }
 }

@@ -1,4 +1,4 @@
-import type { Share } from '../../../bus/quota.js';
+import type { Budgets, Share } from '../../../bus/quota.js';
 import { Account, type Limits } from './account.js';
 import { Peer, type PeerOpener } from './peer-2026.js';
 
@@ -13,9 +13,12 @@ export class Bus {
   private readonly accounts = new Map<number, Account>();
   private readonly limits: Limits;
 
-  /** `limits` are those of every user. */
-  constructor(limits: Limits) {
+  private readonly budgets: Budgets;
+
+  /** `limits` are those of every user, `budgets` what all of them have together, here and on other buses. */
+  constructor(limits: Limits, budgets: Budgets) {
     this.limits = limits;
+    this.budgets = budgets;
   }
 
   /** Adds a peer; `wake` is called when it gets something to receive where there was nothing before. */
@@ -23,7 +26,7 @@ export class Bus {
     const { uid } = opener.identity.credentials;
     let account = this.accounts.get(uid);
     if (account === undefined) {
-      account = new Account(uid, this.limits, HALF);
+      account = new Account(uid, this.limits, HALF, this.budgets);
       this.accounts.set(uid, account);
     }
     account.peers++;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Errno } from '../../../../src/base/errno.js';
 import { Pool } from '../../../../src/bus/pool.js';
-import { DEFAULT_LIMITS, type Quotas } from '../../../../src/bus/quota.js';
+import type { Quotas } from '../../../../src/bus/quota.js';
 import type { Slice } from '../../../../src/bus/slice.js';
 import { POOL_SIZE } from '../../../../src/bus1/bus1-abi.js';
 import { Bus } from '../../../../src/bus1/model/bus.js';
@@ -12,6 +12,7 @@ import type { Handle, Node } from '../../../../src/bus1/model/node.js';
 import type { Peer } from '../../../../src/bus1/model/peer.js';
 import { SendTransaction } from '../../../../src/bus1/model/send.js';
 import type { Identity } from '../../../../src/device.js';
+import { budgets, LIMITS } from '../../../support/budgets.js';
 
 const CREDENTIALS = { uid: 0, gid: 0, pid: 1, tid: 1 };
 const SENDER: Identity = { credentials: CREDENTIALS, seenFrom: () => CREDENTIALS };
@@ -23,7 +24,7 @@ const usedOf = ({ slices, handles, inflightBytes, inflightFds }: Quotas): number
 
 /** A bus whose peers, of which those of user 0 share a pool, remember what they own and receive, to check invariants against. */
 class World {
-  readonly bus = new Bus({ ...DEFAULT_LIMITS, handles: 60, slices: 30, inflightBytes: 4000 });
+  readonly bus = new Bus({ ...LIMITS, handles: 60, slices: 30, inflightBytes: 4000 }, budgets());
   readonly peers: Peer[] = [];
   wakes = 0;
   private readonly sharedPool = new Pool(MEMORY, POOL_SIZE);
@@ -82,6 +83,22 @@ describe('Bus', () => {
     expect(world.wakes).toBe(1);
     for (let i = 0; i < 2; i++) expect(world.receive(b)).toMatchObject({ type: MessageType.DATA, destination: 8 });
     expect(world.receive(b)).toBe('empty');
+  });
+
+  test('a message that can be received again wakes', () => {
+    const world = new World(2);
+    const [a, b] = world.peers as [Peer, Peer];
+    const [node, other] = [b.transferHandle(8, a), b.transferHandle(16, a)];
+    if (typeof node !== 'object' || typeof other !== 'object') throw new Error('no handles');
+    world.send(a, [other.id], [node.id], 0);
+    world.send(a, [node.id], [], 0);
+    expect(b.destroyNodes([8], true)).toBe(Errno.OK); // the second one cannot be received any more
+    expect([b.inbox.deliverable, world.wakes]).toEqual([1, 1 + 1]); // a was told of the destruction
+    // the first one brings the node back, by another id, and with it what was sent to it before
+    expect(world.receive(b)).toMatchObject({ destination: 16 });
+    expect([b.inbox.isReadable, world.wakes]).toEqual([true, 3]);
+    expect(world.receive(b)).toMatchObject({ type: MessageType.DATA, destination: 9 });
+    expect(world.receive(b)).toMatchObject({ type: MessageType.NODE_DESTROY, destination: 9 });
   });
 
   type Step =
@@ -224,7 +241,7 @@ describe('Bus', () => {
           checkInvariants(world);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 40 },
     );
   });
 
@@ -245,7 +262,7 @@ describe('Bus', () => {
           expect(each.slices.bytes).toBe(0);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 

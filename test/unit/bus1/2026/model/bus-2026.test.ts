@@ -9,6 +9,7 @@ import { Multicast } from '../../../../../src/bus1/2026/model/multicast.js';
 import { Handle, type Node } from '../../../../../src/bus1/2026/model/node-2026.js';
 import type { Peer } from '../../../../../src/bus1/2026/model/peer-2026.js';
 import { TransferTransaction } from '../../../../../src/bus1/2026/model/transfer.js';
+import { budgets } from '../../../../support/budgets.js';
 import { FakeViewpoint } from '../../../../support/client.js';
 
 const LIMITS: Limits = { objects: 60, bytes: 500 };
@@ -79,7 +80,7 @@ const queueOf = (peer: Peer): Message[] => {
 
 /** A bus of peers of two users, with all that must hold at any time. */
 class World {
-  readonly bus = new Bus(LIMITS);
+  readonly bus = new Bus(LIMITS, budgets());
   readonly peers: Peer[] = [];
   readonly wakes = new Map<Peer, number>();
   /** What each peer ever had, by id. */
@@ -276,7 +277,7 @@ describe('Bus of 2026', () => {
   });
 
   test('ids are odd, counted per peer and never given twice', () => {
-    const bus = new Bus(PLENTY);
+    const bus = new Bus(PLENTY, budgets());
     const [a, b] = [addPeer(bus), addPeer(bus)];
     expect(create(a)).toEqual({ node: 1, handle: 3 });
     expect(create(a, b)).toEqual({ node: 5, handle: 1 });
@@ -286,7 +287,7 @@ describe('Bus of 2026', () => {
   });
 
   test('a transaction that is given up has taken ids and nothing else', () => {
-    const bus = new Bus(PLENTY);
+    const bus = new Bus(PLENTY, budgets());
     const [a, b] = [addPeer(bus), addPeer(bus)];
     const transaction = new TransferTransaction(a, b);
     const node = transaction.create();
@@ -300,7 +301,7 @@ describe('Bus of 2026', () => {
   });
 
   test('a transaction that is withdrawn has not even taken ids', () => {
-    const bus = new Bus(PLENTY);
+    const bus = new Bus(PLENTY, budgets());
     const a = addPeer(bus);
     const transaction = new TransferTransaction(a, a);
     const node = transaction.create();
@@ -312,7 +313,7 @@ describe('Bus of 2026', () => {
   });
 
   test('each RELEASE tells of nodes before it tells of handles', () => {
-    const bus = new Bus(PLENTY);
+    const bus = new Bus(PLENTY, budgets());
     const [a, b] = [addPeer(bus), addPeer(bus)];
     const held = mustCreate(a, b);
     const own = mustCreate(b, a);
@@ -323,7 +324,7 @@ describe('Bus of 2026', () => {
   });
 
   test('what is said of a carried handle comes behind all messages of its transaction', () => {
-    const bus = new Bus(PLENTY);
+    const bus = new Bus(PLENTY, budgets());
     const [a, b, c] = [addPeer(bus), addPeer(bus), addPeer(bus)];
     const gone = mustCreate(a, b);
     const first = mustCreate(c, b);
@@ -340,7 +341,7 @@ describe('Bus of 2026', () => {
   });
 
   test('all receivers of a message share one payload', () => {
-    const bus = new Bus(PLENTY);
+    const bus = new Bus(PLENTY, budgets());
     const peers = [addPeer(bus), addPeer(bus), addPeer(bus)];
     const sender = addPeer(bus);
     const payload = new Uint8Array(10);
@@ -351,7 +352,7 @@ describe('Bus of 2026', () => {
   });
 
   test('another user may take half of what is left, and gives it back', () => {
-    const bus = new Bus({ objects: 100, bytes: 1000 });
+    const bus = new Bus({ objects: 100, bytes: 1000 }, budgets());
     const [own, foreign] = [addPeer(bus, 0), addPeer(bus, 1)];
     const { handle } = mustCreate(own, foreign);
     const objects = [...Array(200)].findIndex(() => send(foreign, [handle]) !== Errno.OK);
@@ -365,7 +366,7 @@ describe('Bus of 2026', () => {
   });
 
   test('whoever gets a handle pays for it', () => {
-    const bus = new Bus({ objects: 10, bytes: 0 });
+    const bus = new Bus({ objects: 10, bytes: 0 }, budgets());
     const [giver, receiver] = [addPeer(bus, 0), addPeer(bus, 1)];
     const { handle } = mustCreate(giver);
     for (let i = 0; i < 10; i++) expect(copy(giver, handle, receiver)).toBe(2 * i + 1);
@@ -376,7 +377,7 @@ describe('Bus of 2026', () => {
   });
 
   test('a message that goes to one who is full goes to nobody, and is charged to nobody', () => {
-    const bus = new Bus({ objects: 10, bytes: 100 });
+    const bus = new Bus({ objects: 10, bytes: 100 }, budgets());
     const [a, b, sender] = [addPeer(bus, 0), addPeer(bus, 1), addPeer(bus, 2)];
     const destinations = [mustCreate(a, sender).handle, mustCreate(b, sender).handle];
     while (create(b) !== Errno.EDQUOT) {}
@@ -387,7 +388,7 @@ describe('Bus of 2026', () => {
   });
 
   test('what is sent to a node that is gone vanishes, whoever is full', () => {
-    const bus = new Bus({ objects: 10, bytes: 100 });
+    const bus = new Bus({ objects: 10, bytes: 100 }, budgets());
     const [a, b] = [addPeer(bus, 0), addPeer(bus, 1)];
     const { node, handle } = mustCreate(a, b);
     a.release([node]);
