@@ -17,18 +17,6 @@ export interface Attributes {
   readonly gid: number;
 }
 
-/** Something that happens at its time, unless it is cancelled before. */
-export interface Alarm {
-  cancel(): void;
-}
-
-/** Tells and waits for the time: CLOCK_MONOTONIC, in nanoseconds. */
-export interface Clock {
-  now(): bigint;
-  /** Runs something between two calls, at that time or after it, also if it is past. */
-  at(time: bigint, run: () => void): Alarm;
-}
-
 interface Named {
   attributes(): Attributes;
   /** Whether attributes() may answer differently later, so that the kernel must ask each time. */
@@ -43,8 +31,8 @@ export interface DirectoryNode extends Named {
 
 export interface DeviceNode extends Named {
   readonly kind: 'device';
-  /** What stat(2) shows as st_rdev; undefined where it shall show a regular file. */
-  readonly rdev: { readonly major: number; readonly minor: number } | undefined;
+  /** What stat(2) shows as st_rdev. */
+  readonly rdev: { readonly major: number; readonly minor: number };
   /** What fstat(2) of an open file shows as its size: how much of its memory there is to map, in bytes. */
   readonly memorySize: number;
   /** `siblings` are the files that are open on the same inode; the new one must show their memory, or be refused. */
@@ -62,8 +50,6 @@ export type Node = DirectoryNode | DeviceNode | TextNode;
 export interface OpenFile {
   /** What mmap(2) of the file shows; undefined makes it ENODEV. The file system closes its descriptor once the kernel has it. */
   readonly memory: MappableMemory | undefined;
-  /** Whether an ioctl writes to the caller's structure itself, through the Caller: then nothing is copied back. */
-  readonly writesBack?: boolean;
   /** Set by the file system; the file calls it when poll() would answer a new condition. Nobody is woken before the call that is being handled has done its work. */
   onPollChange: (() => void) | undefined;
   /**
@@ -94,15 +80,12 @@ export interface Pending {
   readonly deadline: bigint | undefined;
   /** A descriptor of this process that ends it by being readable. Its poll must not depend on anybody else. */
   readonly cancelFd: number | undefined;
-  /** It ends now, with this outcome (see finish). */
-  end(why: PendingEnd): Errno | (() => Errno);
+  /** It ends now, with this errno. */
+  end(why: PendingEnd): Errno;
   /** Set by the file system: where the caller's structure is from then on. */
   argument: Bytes | undefined;
-  /**
-   * Set by the file system: answers the call, once. OK copies the argument back. A function is run where answers are sent, when
-   * the call that causes this one to end has done its work; it may use the Caller, as a command does.
-   */
-  finish: ((outcome: Errno | (() => Errno)) => void) | undefined;
+  /** Set by the file system: answers the call, once. OK copies the argument back. */
+  finish: ((error: Errno) => void) | undefined;
 }
 
 /**
@@ -112,8 +95,6 @@ export interface Pending {
 export class Suspension {
   /** Set by the file system: runs the command again. */
   resume: (() => void) | undefined;
-  /** Set by a command that has had its effect: what is left to do in place of running it again. */
-  rest: (() => Errno | Pending) | undefined;
   private readonly leftovers: (() => void)[] = [];
 
   /** `free` is called before the command runs again: for what must stay as it is while the memory may still be written to. */
@@ -135,27 +116,6 @@ export class CallRefused {
   constructor(error: Errno) {
     this.error = error;
   }
-}
-
-/** A copy of a piece of a caller's memory, as long as the call is not answered. */
-export interface Piece {
-  /** At least as long as was asked for. */
-  readonly bytes: Bytes;
-  /** How many bytes there were before the first unreadable one. */
-  readonly length: number;
-}
-
-/** Where nothing of a payload goes: so many bytes, after the first `at` ones of it. */
-export interface Gap {
-  readonly at: number;
-  readonly size: number;
-}
-
-/** A descriptor of a sealed memfd, so many bytes of which, from `start` on, must be there. */
-export interface WantedMemfd {
-  readonly fd: number;
-  readonly start: number;
-  readonly size: number;
 }
 
 /** A piece of the caller's memory: an address there and a length in bytes. */
@@ -181,8 +141,6 @@ export interface Caller {
   readonly tid: number;
   /** Whether it made the call through the 32-bit ABI. */
   readonly is32Bit: boolean;
-  /** Where its argument is in its memory. */
-  readonly argumentAddress: number;
 
   /** The name of its command, at most 15 bytes. */
   command(): string;
@@ -190,12 +148,6 @@ export interface Caller {
   identity(): Identity | Errno;
   /** The namespaces it sees others from, pinned until release(). */
   viewpoint(): Viewpoint | Errno;
-  /** All ids and capabilities that it has. */
-  standing(): ThreadStanding | Errno;
-  /** A thread by its number in its pid namespace. */
-  findThread(number: number): NestedId | undefined;
-  /** What the system says of it, its process and its place; undefined where it says nothing. */
-  trait(name: ThreadTrait): string | undefined;
   /** Its security context, or undefined where no LSM gives one. */
   securityContext(): Uint8Array | undefined | Errno;
   /** Whether it sees the same processes as the daemon. */
@@ -218,21 +170,18 @@ export interface Caller {
   read(offset: number, ranges: readonly MemoryRange[], nVecs?: number): number;
   /** Copies the first `length` bytes of `source` to its memory. EFAULT, with part of it perhaps written. */
   write(address: number, source: Bytes, length: number): Errno;
-  /** A copy of `length` bytes of its memory. When the command runs again it is the same one. */
-  copyOf(address: number, length: number): Piece;
   /**
    * Copies `total` bytes to each of the addresses in this process, gathering them from ranges of its memory: the `count`
-   * entries of the `struct iovec` array at the start of the scratch memory. EFAULT if they are not all readable. At each address
-   * they have the same gaps, in their order.
+   * entries of the `struct iovec` array at the start of the scratch memory. EFAULT if they are not all readable.
    */
-  gather(total: number, count: number, targets: readonly number[], gaps?: readonly Gap[]): Errno;
+  gather(total: number, count: number, targets: readonly number[]): Errno;
   /**
    * Copies `total` bytes to new memory of ours, gathering them from ranges of its memory: the `count` entries of the `struct iovec`
    * array at byte `vecs` of the scratch memory. EFAULT if they are not all readable; ENOMEM.
    */
   fetch(total: number, count: number, vecs: number): Uint8Array | Errno;
   /**
-   * The way back: fills ranges of its memory with `payload`, one after the other, and writes each of at most eight parts to its
+   * The way back: fills ranges of its memory with `payload`, one after the other, and writes each of at most four parts to its
    * place. EFAULT if that is not all possible, with part of it perhaps written.
    */
   scatter(payload: Uint8Array, count: number, vecs: number, parts: readonly MemoryPart[]): Errno;
@@ -241,23 +190,14 @@ export interface Caller {
   openFile(fd: number): OpenFile | Errno;
   /**
    * Copies of descriptors of its, by number. In the order of the numbers: EBADF for one that is not open; EOPNOTSUPP for a file
-   * of ours or an AF_UNIX socket, unless it was opened with O_PATH; EDQUOT when the daemon can hold no more. Of a memfd also:
-   * EBADF if it was opened with O_PATH, EMEDIUMTYPE if it is none, ETXTBSY if it is not sealed against all changes, EFAULT if it is
-   * too short.
+   * of ours or an AF_UNIX socket, unless it was opened with O_PATH; EDQUOT when the daemon can hold no more.
    */
-  takeFiles(wanted: readonly (number | WantedMemfd)[]): HeldFiles | Errno;
-  /** A copy of a descriptor, to wait for: EBADF if it is not open, or open with O_PATH; EINVAL if that cannot be waited for by us. */
-  takeWaitable(number: number): Waitable | Errno;
+  takeFiles(numbers: readonly number[]): HeldFiles | Errno;
   /**
    * Installs descriptors into its process and answers its call. `complete` gets their numbers when nothing else can fail any
    * more, and fills in the argument; if it is not called, nothing was installed and the errno says why.
    */
   installFiles(files: HeldFiles, complete: (numbers: readonly number[]) => Errno): Errno;
-  /**
-   * The same for the files at these places of `files`, as many as there is room for, or none: a number is -1 where a file was not
-   * installed. `complete` is called in any case, unless the caller has died.
-   */
-  installSome(files: HeldFiles, places: readonly number[], complete: (numbers: readonly number[]) => Errno): Errno;
 }
 
 /** A Caller that stands for one thread after the other, each while its call is handled. */
@@ -290,49 +230,6 @@ export interface HeldFiles {
   release(): void;
 }
 
-/** A descriptor of this process that came from a client, to be waited for. */
-export interface Waitable {
-  readonly fd: number;
-  /** Whether it can be read now. */
-  isReadable(): boolean;
-  close(): void;
-}
-
-/** What a thread may do, as the daemon's user namespace has it, and what its pids are. */
-export interface ThreadStanding {
-  /** Real, effective, saved and file system ids. */
-  readonly uids: readonly number[];
-  readonly gids: readonly number[];
-  /** Supplementary groups in ascending order. */
-  readonly groups: readonly number[];
-  /** Inheritable, permitted, effective and bounding sets. */
-  readonly capabilities: readonly bigint[];
-  readonly userNamespace: string;
-  /** Whether that is the daemon's own. */
-  readonly isInOurUserNamespace: boolean;
-  readonly process: NestedId;
-  readonly thread: NestedId;
-  /** The parent process; undefined where there is none. */
-  readonly parent: NestedId | undefined;
-}
-
-/** The number of a process or thread in each pid namespace that it is in, from the daemon's own inwards. */
-export interface NestedId {
-  readonly namespaces: readonly string[];
-  readonly numbers: readonly number[];
-}
-
-export type ThreadTrait =
-  | 'tidComm'
-  | 'pidComm'
-  | 'exe'
-  | 'cmdline'
-  | 'cgroup'
-  | 'securityLabel'
-  | 'sessionId'
-  | 'loginUid'
-  | 'root';
-
 /** A process as somebody sees it. */
 export interface Credentials {
   readonly uid: number;
@@ -351,17 +248,8 @@ export interface Identity {
 
 /** The namespaces of a client, pinned: they stay what they were when it is gone. */
 export interface Viewpoint {
-  readonly pidNamespace: string;
-  /** Its user namespace first, then the one around it, and so on to the daemon's own; and who made each, as that one has it. */
-  readonly userNamespaces: readonly { readonly id: string; readonly ownerUid: number }[];
-  /** What a uid or gid of the daemon's user namespace is there; 65534 where it is none. */
-  uidInside(uid: number): number;
-  gidInside(gid: number): number;
-  /** What a uid or gid of it is in the daemon's; undefined where it is none. */
-  uidOutside(uid: number): number | undefined;
-  gidOutside(gid: number): number | undefined;
   release(): void;
 }
 
 /** poll(2) bits, linux/eventpoll.h. */
-export const Poll = { IN: 0x1, OUT: 0x4, ERR: 0x8, HUP: 0x10, RDNORM: 0x40, WRNORM: 0x100 } as const;
+export const Poll = { IN: 0x1, OUT: 0x4, HUP: 0x10, RDNORM: 0x40, WRNORM: 0x100 } as const;

@@ -6,6 +6,9 @@ import { Slice } from './slice.js';
 /** Offsets and sizes in a pool are multiples of this. */
 const ALIGNMENT = 8;
 
+/** The pool spans 2^29 - 1 bytes; its last multiple of 8 bounds both the pool and the largest slice. */
+export const POOL_SIZE = 0x1fff_fff8;
+
 export const align8 = (n: number): number => Math.ceil(n / ALIGNMENT) * ALIGNMENT;
 
 const PAGE_SIZE = 4096;
@@ -44,8 +47,6 @@ export type MappedMemory = PoolMemory & MappableMemory;
  */
 export class Pool<Memory extends PoolMemory = PoolMemory> {
   readonly memory: Memory;
-  /** In bytes, a multiple of 8; also the size of the largest slice. */
-  readonly size: number;
   /** What pages that stay in memory though they are free are charged to. */
   warmth: Quota | undefined;
   private warmBytes = 0;
@@ -57,10 +58,9 @@ export class Pool<Memory extends PoolMemory = PoolMemory> {
    */
   private tail: Slice | undefined;
 
-  constructor(memory: Memory, size: number) {
+  constructor(memory: Memory) {
     this.memory = memory;
-    this.size = size;
-    this.add(new Slice(0, size));
+    this.add(new Slice(0, POOL_SIZE));
   }
 
   /** Takes the low end of a smallest free range that fits `size` (a multiple of 8), or undefined if none does. */
@@ -138,7 +138,7 @@ export class Pool<Memory extends PoolMemory = PoolMemory> {
   /** Nobody receives in it any more: it gives its memory back, also what a client keeps mapped. */
   close(): void {
     this.isClosed = true;
-    if (this.warmBytes > 0) this.memory.discard(0, wholePages(this.size));
+    if (this.warmBytes > 0) this.memory.discard(0, wholePages(POOL_SIZE));
     this.countWarm(-this.warmBytes);
   }
 
@@ -164,7 +164,7 @@ export class Pool<Memory extends PoolMemory = PoolMemory> {
 
   private add(range: Slice): void {
     range.isFree = true;
-    if (range.end === this.size) this.tail = range;
+    if (range.end === POOL_SIZE) this.tail = range;
     else this.free.add(range);
   }
 

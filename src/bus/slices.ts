@@ -17,12 +17,12 @@ export class Slices {
   readonly pool: Pool;
   /** How many bytes are in slices. */
   bytes = 0;
-  private readonly quotas: SliceQuotas | undefined;
+  private readonly quotas: SliceQuotas;
   /** Those the user has received or peeked and not yet released, by offset. */
   private readonly exposed = new IdTable<Slice>();
 
-  /** Each slice is charged to `quotas`, if there are any, until nobody holds it. */
-  constructor(pool: Pool, quotas?: SliceQuotas) {
+  /** Each slice is charged to `quotas` until nobody holds it. */
+  constructor(pool: Pool, quotas: SliceQuotas) {
     this.pool = pool;
     this.quotas = quotas;
   }
@@ -32,14 +32,14 @@ export class Slices {
   }
 
   /** Reserves a slice for a message of user `sender`, or undefined when no free block is large enough. The quotas were looked at before. */
-  reserve(size: number, sender = 0): Slice | undefined {
+  reserve(size: number, sender: number): Slice | undefined {
     const slice = this.pool.allocate(size);
     if (slice === undefined) return undefined;
     slice.isQueued = true;
     slice.sender = sender;
     this.bytes += size;
-    this.quotas?.slices.chargeFrom(sender, 1);
-    this.quotas?.heldBytes.charge(footprint(slice));
+    this.quotas.slices.chargeFrom(sender, 1);
+    this.quotas.heldBytes.charge(footprint(slice));
     return slice;
   }
 
@@ -86,8 +86,8 @@ export class Slices {
   private freeIfUnused(slice: Slice): void {
     if (slice.isQueued || slice.isExposed) return;
     this.bytes -= slice.size;
-    this.quotas?.slices.chargeFrom(slice.sender, -1);
-    this.quotas?.heldBytes.charge(-footprint(slice));
+    this.quotas.slices.chargeFrom(slice.sender, -1);
+    this.quotas.heldBytes.charge(-footprint(slice));
     this.pool.release(slice);
   }
 }

@@ -6,8 +6,6 @@ import type { HandleId } from './model/handle-id.js';
 
 export const BUS1_FD_MAX = 256;
 export const BUS1_VEC_MAX = 1024;
-/** A pool spans 2^29 - 1 bytes; its last multiple of 8 bounds both the pool and the largest slice. */
-export const POOL_SIZE = 0x1fff_fff8;
 
 const commandNumber = (nr: number, size: number): number => (0xc000_0000 | (size << 16) | (0x96 << 8) | nr) >>> 0;
 

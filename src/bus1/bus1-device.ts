@@ -1,14 +1,13 @@
 import type { Logger } from 'pino';
 import type { Accounts } from '../base/budget.js';
 import { Errno } from '../base/errno.js';
-import { type MappedMemory, Pool } from '../bus/pool.js';
+import { type MappedMemory, POOL_SIZE, Pool } from '../bus/pool.js';
 import type { Budgets, Obstacle, UserLimits } from '../bus/quota.js';
 import { QuotaLog } from '../bus/quota-log.js';
 import type { Attributes, Caller, DeviceNode, OpenFile } from '../device.js';
 import { COMMANDS as COMMANDS_2026 } from './2026/commands-2026.js';
 import { LIMITS as LIMITS_2026 } from './2026/model/account.js';
 import { Bus as Bus2026 } from './2026/model/bus-2026.js';
-import { POOL_SIZE } from './bus1-abi.js';
 import { Bus1File, type FileContext, type Opener, SharedPool } from './bus1-file.js';
 import { type BusStatus, type Counters, totals, userStatus } from './bus1-status.js';
 import { COMMANDS } from './commands.js';
@@ -118,7 +117,7 @@ export class Bus1Device implements DeviceNode {
 
   private createPool(uid: number): SharedPool | Errno {
     const memory = this.options.createMemory(POOL_SIZE);
-    if (typeof memory !== 'number') return new SharedPool(new Pool(memory, POOL_SIZE), uid);
+    if (typeof memory !== 'number') return new SharedPool(new Pool(memory), uid);
     if (!this.hasReportedExhaustion) this.options.log.error(EXHAUSTED);
     this.hasReportedExhaustion = true;
     return memory;

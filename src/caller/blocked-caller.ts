@@ -1,32 +1,15 @@
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
-import type {
-  CallChannel,
-  CallerSlot,
-  Gap,
-  HeldFiles,
-  MemoryPart,
-  MemoryRange,
-  NestedId,
-  OpenFile,
-  Piece,
-  ThreadTrait,
-  Waitable,
-  WantedMemfd,
-} from '../device.js';
+import type { CallChannel, CallerSlot, HeldFiles, MemoryPart, MemoryRange, OpenFile } from '../device.js';
 import { close } from '../linux/file.js';
-import { NativeBuffer } from '../linux/native-buffer.js';
 import { copyDescriptor } from '../linux/pidfd.js';
 import type { ClientMemory } from './client-memory.js';
 import type { Closer } from './closer.js';
 import { inspect, inspectDescriptor, isExhausted, isPath } from './descriptor.js';
 import type { Hands } from './hands.js';
 import { Identity, Viewpoint } from './identity.js';
-import { install, installAsManyAsFit } from './install.js';
-import { findThread, Standing, traitOf } from './standing.js';
+import { install } from './install.js';
 import { TakenFiles, takeFiles } from './taken-files.js';
-import { takeWaitable } from './taken-waitable.js';
-import type { TaskMemory } from './task-memory.js';
 import { commandOf, namespaceOf, OUR_PID_NAMESPACE, securityContextOf, systemCallOf, threadOf } from './thread.js';
 
 /**
@@ -42,8 +25,6 @@ export class BlockedCaller implements CallerSlot {
   private readonly hands: Hands;
   private readonly closer: Closer;
   private acquired: ClientMemory | undefined;
-  /** While its thread is being traced, and cannot be suspended. */
-  private held: TaskMemory | undefined;
 
   constructor(channel: CallChannel, hands: Hands, closer: Closer) {
     this.channel = channel;
@@ -66,10 +47,6 @@ export class BlockedCaller implements CallerSlot {
     this.acquired = undefined;
   }
 
-  get argumentAddress(): number {
-    return this.channel.argumentTarget;
-  }
-
   // ---- who it is
 
   identity(): Identity | Errno {
@@ -83,18 +60,6 @@ export class BlockedCaller implements CallerSlot {
 
   securityContext(): Uint8Array | undefined | Errno {
     return securityContextOf(this.tid);
-  }
-
-  standing(): Standing | Errno {
-    return Standing.of(this.tid);
-  }
-
-  findThread(number: number): NestedId | undefined {
-    return findThread(this.tid, number);
-  }
-
-  trait(name: ThreadTrait): string | undefined {
-    return traitOf(this.tid, name);
   }
 
   command(): string {
@@ -129,12 +94,8 @@ export class BlockedCaller implements CallerSlot {
     return this.memory.write(this.tid, address, source, length);
   }
 
-  copyOf(address: number, length: number): Piece {
-    return this.memory.copyOf(this.tid, address, length);
-  }
-
-  gather(total: number, count: number, targets: readonly number[], gaps?: readonly Gap[]): Errno {
-    return this.memory.gather(this.tid, total, count, targets, gaps);
+  gather(total: number, count: number, targets: readonly number[]): Errno {
+    return this.memory.gather(this.tid, total, count, targets);
   }
 
   fetch(total: number, count: number, vecs: number): Uint8Array | Errno {
@@ -142,7 +103,6 @@ export class BlockedCaller implements CallerSlot {
   }
 
   scatter(payload: Uint8Array, count: number, vecs: number, parts: readonly MemoryPart[]): Errno {
-    if (this.held !== undefined) return writeParts(this.held, parts);
     return this.memory.scatter(this.tid, payload, count, vecs, parts);
   }
 
@@ -177,12 +137,8 @@ export class BlockedCaller implements CallerSlot {
     );
   }
 
-  takeWaitable(number: number): Waitable | Errno {
-    return takeWaitable(this, number, this.closer);
-  }
-
-  takeFiles(wanted: readonly (number | WantedMemfd)[]): TakenFiles | Errno {
-    return takeFiles(this, wanted, this.closer, (...inode) => this.channel.filesOf(...inode) !== undefined);
+  takeFiles(numbers: readonly number[]): TakenFiles | Errno {
+    return takeFiles(this, numbers, this.closer, (...inode) => this.channel.filesOf(...inode) !== undefined);
   }
 
   installFiles(files: HeldFiles, complete: (numbers: readonly number[]) => Errno): Errno {
@@ -202,36 +158,4 @@ export class BlockedCaller implements CallerSlot {
       },
     );
   }
-
-  installSome(files: HeldFiles, places: readonly number[], complete: (numbers: readonly number[]) => Errno): Errno {
-    const none = places.map(() => -1);
-    if (this.is32Bit || !(files instanceof TakenFiles)) return complete(none);
-    const { channel } = this;
-    return installAsManyAsFit(
-      this.tid,
-      places.map((place) => files.descriptors[place] as number),
-      (fd) => this.closer.close(this.uid, [fd]),
-      () => channel.answer(),
-      (numbers, memory) => {
-        this.held = memory;
-        try {
-          const error = complete(numbers ?? none);
-          channel.flush();
-          return error;
-        } finally {
-          this.held = undefined;
-        }
-      },
-      () => complete(none),
-    );
-  }
-}
-
-function writeParts(memory: TaskMemory, parts: readonly MemoryPart[]): Errno {
-  const areWritten = parts.every(({ address, bytes }) => {
-    const buffer = new NativeBuffer(bytes.length);
-    buffer.u8.set(bytes);
-    return memory.write(buffer, address, bytes.length);
-  });
-  return areWritten ? Errno.OK : Errno.EFAULT;
 }

@@ -1,6 +1,6 @@
 import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
-import type { Gap, MemoryPart, MemoryRange, Piece } from '../device.js';
+import type { MemoryPart, MemoryRange } from '../device.js';
 import { addressOf } from '../linux/libc.js';
 import { processVmReadv, processVmWritev } from '../linux/memory.js';
 import { IOVEC_SIZE, NativeBuffer } from '../linux/native-buffer.js';
@@ -12,44 +12,10 @@ const IOV_MAX = 1024;
 /** The kernel's MAX_RW_COUNT, the most bytes one call copies. */
 const MAX_COPY = 0x7fff_f000;
 const MAX_RANGES = 4;
-/** The most parts that are written at once; not fewer than MAX_RANGES. */
-const MAX_PARTS = 8;
-/** What a copy of a piece of memory has room for at least. */
-const PIECE_SIZE = 4096;
-const PAGE_SIZE = 4096;
 const OWN_PID = process.pid;
 const NOTHING = new Uint8Array(0);
 /** Payloads up to this size come along with the arrays that name them, by way of memory of ours; larger ones go straight to pools. */
 const STAGED = 64 * 1024;
-
-/** A piece of a client's memory that was copied, or is being copied. */
-interface CopiedPiece {
-  bytes: NativeBuffer;
-  address: number;
-  wanted: number;
-  length: number;
-  isDone: boolean;
-}
-
-/** What of a payload comes without a gap in it: from where on, how far behind that it goes, and how much it is. */
-interface Part {
-  readonly start: number;
-  readonly shift: number;
-  readonly size: number;
-}
-
-function partsBetween(gaps: readonly Gap[], total: number): readonly Part[] {
-  const parts: Part[] = [];
-  let start = 0;
-  let shift = 0;
-  for (const gap of gaps) {
-    if (gap.at > start) parts.push({ start, shift, size: gap.at - start });
-    start = gap.at;
-    shift += gap.size;
-  }
-  if (total > start) parts.push({ start, shift, size: total - start });
-  return parts;
-}
 
 /**
  * Copies between this process and the memory of one blocked thread after the other: by a hand, or, without one, itself.
@@ -63,7 +29,7 @@ export class ClientMemory {
   private outgoing = new NativeBuffer(4096);
   private staging: NativeBuffer;
   private readonly local = new NativeBuffer(2 * IOVEC_SIZE);
-  private readonly remote = new NativeBuffer(IOVEC_SIZE * MAX_PARTS);
+  private readonly remote = new NativeBuffer(IOVEC_SIZE * MAX_RANGES);
   private targets = new NativeBuffer(IOVEC_SIZE * 64);
   private readonly sources = new NativeBuffer(IOVEC_SIZE * IOV_MAX);
   /** What the last call's operations gave, for when it runs again. */
@@ -74,10 +40,6 @@ export class ClientMemory {
   private scattered: Uint8Array | undefined;
   private partsSize = 0;
   private partAddresses: readonly number[] = [];
-
-  /** Of this call, the first `nPieces`; the others have buffers for later ones. */
-  private readonly pieces: CopiedPiece[] = [];
-  private nPieces = 0;
 
   constructor(hand: Hand | undefined) {
     this.hand = hand;
@@ -92,7 +54,6 @@ export class ClientMemory {
     this.mayGoStraight = true;
     this.fetched = undefined;
     this.scattered = undefined;
-    this.nPieces = 0;
     this.hand?.forgetAll();
   }
 
@@ -126,42 +87,6 @@ export class ClientMemory {
     }
     if (comesAlong) this.staged ??= Math.max(0, hand.result(step, 1));
     return Math.max(0, hand.result(step, 0));
-  }
-
-  /** See Caller.copyOf(). */
-  copyOf(tid: number, address: number, length: number): Piece {
-    const piece = this.pieceFor(address, length);
-    if (piece.isDone) return piece;
-    const { local, remote } = this;
-    // in two parts, since a part is readable as a whole or not at all
-    const head = Math.min(length, PAGE_SIZE - (address % PAGE_SIZE));
-    const count = length > head ? 2 : 1;
-    local.setIovec(0, piece.bytes.address, length);
-    remote.setIovec(0, address, head);
-    remote.setIovec(IOVEC_SIZE, address + head, length - head);
-    const step = `copy ${address} ${length}`;
-    const read = this.copy(step, tid, local.address, 1, remote.address, count);
-    piece.length = Math.max(0, read);
-    piece.isDone = true;
-    return piece;
-  }
-
-  private pieceFor(address: number, wanted: number): CopiedPiece {
-    for (let i = 0; i < this.nPieces; i++) {
-      const piece = this.pieces[i] as CopiedPiece;
-      if (piece.address === address && piece.wanted === wanted) return piece;
-    }
-    const at = this.nPieces++;
-    const bytes = this.pieces[at]?.bytes;
-    const piece: CopiedPiece = {
-      bytes: bytes !== undefined && bytes.size >= wanted ? bytes : new NativeBuffer(Math.max(PIECE_SIZE, wanted)),
-      address,
-      wanted,
-      length: 0,
-      isDone: false,
-    };
-    this.pieces[at] = piece;
-    return piece;
   }
 
   /** See Caller.write(). */
@@ -239,23 +164,19 @@ export class ClientMemory {
   }
 
   /** See Caller.gather(). */
-  gather(tid: number, total: number, count: number, addresses: readonly number[], gaps: readonly Gap[] = []): Errno {
-    if (total === 0 || addresses.length === 0) return Errno.OK;
-    const parts = partsBetween(gaps, total);
-    const nTargets = addresses.length * parts.length;
+  gather(tid: number, total: number, count: number, addresses: readonly number[]): Errno {
+    const nTargets = addresses.length;
+    if (total === 0 || nTargets === 0) return Errno.OK;
     while (this.targets.size < nTargets * IOVEC_SIZE) this.targets = this.targets.grown();
     const { targets } = this;
-    let at = 0;
-    for (const address of addresses) {
-      for (const { start, shift, size } of parts) targets.setIovec(IOVEC_SIZE * at++, address + start + shift, size);
-    }
+    for (let i = 0; i < nTargets; i++) targets.setIovec(i * IOVEC_SIZE, addresses[i] as number, total);
     if (this.hand !== undefined && (total <= STAGED || !this.mayGoStraight)) {
       const error = this.stage(tid, total, count);
-      return error === Errno.OK ? this.unstage(total, addresses.length, parts) : error;
+      return error === Errno.OK ? this.unstage(total, nTargets) : error;
     }
     // A run after one that was suspended here has other slices to fill, and might be suspended again and again.
     this.mayGoStraight = false;
-    return this.copyStraight(tid, total, count, addresses.length, parts.length);
+    return this.copyStraight(tid, total, count, nTargets);
   }
 
   /** Has the payload in memory of ours. */
@@ -273,28 +194,26 @@ export class ClientMemory {
   }
 
   /** By a system call, since a plain store would end the process with SIGBUS where the system has no page to give. */
-  private unstage(total: number, nTargets: number, parts: readonly Part[]): Errno {
+  private unstage(total: number, nTargets: number): Errno {
     const { sources, targets, staging } = this;
-    const perCall = Math.max(1, Math.min(nTargets, Math.floor(IOV_MAX / parts.length), Math.floor(MAX_COPY / total)));
-    for (let i = 0; i < perCall; i++) {
-      for (const [k, { start, size }] of parts.entries()) {
-        sources.setIovec((i * parts.length + k) * IOVEC_SIZE, staging.address + start, size);
+    for (let first = 0; first < nTargets; first += IOV_MAX) {
+      const n = Math.min(IOV_MAX, nTargets - first);
+      for (let i = 0; i < n; i++) sources.setIovec(i * IOVEC_SIZE, staging.address, total);
+      const remote = targets.address + first * IOVEC_SIZE;
+      for (let at = 0; at < n; ) {
+        const most = Math.max(1, Math.min(n - at, Math.floor(MAX_COPY / total)));
+        const copied = processVmWritev(OWN_PID, sources.address, most, remote + at * IOVEC_SIZE, most, 0);
+        if (copied !== most * total) return Errno.ENOMEM;
+        at += most;
       }
-    }
-    for (let first = 0; first < nTargets; first += perCall) {
-      const n = Math.min(perCall, nTargets - first);
-      const remote = targets.address + first * parts.length * IOVEC_SIZE;
-      const nParts = n * parts.length;
-      if (processVmWritev(OWN_PID, sources.address, nParts, remote, nParts, 0) !== n * total) return Errno.ENOMEM;
     }
     return Errno.OK;
   }
 
-  private copyStraight(tid: number, total: number, count: number, nTargets: number, nParts: number): Errno {
+  private copyStraight(tid: number, total: number, count: number, nTargets: number): Errno {
     const { targets, scratchBuffer, sources } = this;
     // One call serves as many targets as it takes ranges and bytes: the client's ranges are named again for each.
-    const most = Math.floor(IOV_MAX / Math.max(count, nParts));
-    const perCall = Math.max(1, Math.min(nTargets, most, Math.floor(MAX_COPY / total)));
+    const perCall = Math.max(1, Math.min(nTargets, Math.floor(IOV_MAX / count), Math.floor(MAX_COPY / total)));
     let source = scratchBuffer.address;
     if (perCall > 1) {
       const ranges = scratchBuffer.u8.subarray(0, count * IOVEC_SIZE);
@@ -303,13 +222,20 @@ export class ClientMemory {
     }
     for (let first = 0; first < nTargets; first += perCall) {
       const n = Math.min(perCall, nTargets - first);
-      const local = targets.address + first * nParts * IOVEC_SIZE;
-      if (this.copy('straight', tid, local, n * nParts, source, n * count) !== n * total) return Errno.EFAULT;
+      const local = targets.address + first * IOVEC_SIZE;
+      if (this.copy('straight', tid, local, n, source, n * count) !== n * total) return Errno.EFAULT;
     }
     return Errno.OK;
   }
 
-  private copy(step: string, tid: number, local: number, nLocal: number, remote: number, nRemote: number): number {
+  private copy(
+    step: 'stage' | 'straight' | 'fetch',
+    tid: number,
+    local: number,
+    nLocal: number,
+    remote: number,
+    nRemote: number,
+  ): number {
     const { hand } = this;
     if (hand === undefined) return processVmReadv(tid, local, nLocal, remote, nRemote, 0);
     // what goes straight goes somewhere else each time

@@ -26,8 +26,6 @@ export interface DescriptorTarget {
   readonly inode: number;
   /** `st_mode`. */
   readonly mode: number;
-  /** In bytes, as far as that is known without asking the file system. */
-  readonly size: number;
 }
 
 const S_IRWXU = 0o700;
@@ -38,15 +36,13 @@ export const isExhausted = (error: number): boolean => error === -Errno.EMFILE |
 
 /** Looks at a descriptor of this process, without asking the file system, which may be ours. EBADF if it cannot be done. */
 export function inspect(fd: number): DescriptorTarget | Errno {
-  const failed =
-    statx(fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_MODE | STATX_SIZE, stat.address) < 0;
+  const failed = statx(fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_MODE, stat.address) < 0;
   if (failed) return Errno.EBADF;
   return {
     deviceMajor: stat.u32(Statx.devMajor),
     deviceMinor: stat.u32(Statx.devMinor),
     inode: stat.u64(Statx.ino),
     mode: stat.u16(Statx.mode),
-    size: stat.u64(Statx.size),
   };
 }
 

@@ -1,9 +1,8 @@
-import { readlinkSync, readSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import type { Accounts } from '../base/budget.js';
 import { Errno } from '../base/errno.js';
 import type { Identity as CallerIdentity, Viewpoint as CallerViewpoint, Credentials } from '../device.js';
-import { close, ioctl, O_CLOEXEC, open } from '../linux/file.js';
-import { NativeBuffer } from '../linux/native-buffer.js';
+import { close, O_CLOEXEC, open } from '../linux/file.js';
 import { errnoOf, namespaceOf, OUR_USER_NAMESPACE, type Thread, threadOf } from './thread.js';
 
 /** What is seen of an id that a user namespace does not map. */
@@ -21,58 +20,27 @@ export class Identity implements CallerIdentity {
   }
 
   seenFrom(viewpoint: CallerViewpoint): Credentials {
+    const { pidNamespace, users, groups } = viewpoint as Viewpoint;
     const { uid, gid } = this.credentials;
-    const { pidNamespaces, tgids, tids } = this.thread;
-    const { pidNamespace } = viewpoint;
-    const level = pidNamespaces[0] === pidNamespace ? 0 : pidNamespaces.indexOf(pidNamespace);
+    const level = this.thread.pidNamespaces[0] === pidNamespace ? 0 : this.thread.pidNamespaces.indexOf(pidNamespace);
     return {
-      uid: viewpoint.uidInside(uid),
-      gid: viewpoint.gidInside(gid),
-      pid: tgids[level] ?? 0,
-      tid: tids[level] ?? 0,
+      uid: users?.inside(uid) ?? uid,
+      gid: groups?.inside(gid) ?? gid,
+      pid: this.thread.tgids[level] ?? 0,
+      tid: this.thread.tids[level] ?? 0,
     };
   }
-}
-
-const OURS: CallerViewpoint['userNamespaces'] = [{ id: OUR_USER_NAMESPACE, ownerUid: 0 }];
-
-/** Ioctls on a namespace (ioctl_ns(2)): a descriptor of its parent, and the uid of whoever made it. */
-const NS_GET_PARENT = 0xb702;
-const NS_GET_OWNER_UID = 0xb704;
-const owner = new NativeBuffer(4);
-
-/** The user namespaces that a thread is in, its own first, ours last. */
-function namespacesAround(tid: number): CallerViewpoint['userNamespaces'] | Errno {
-  const found: { readonly id: string; readonly ownerUid: number }[] = [];
-  let fd = open(`/proc/${tid}/ns/user`, O_CLOEXEC, 0);
-  if (fd < 0) return errnoOf(fd);
-  while (fd >= 0) {
-    const id = readlinkSync(`/proc/self/fd/${fd}`);
-    const ownerUid = ioctl(fd, NS_GET_OWNER_UID, owner.address) < 0 ? 0 : owner.u32(0);
-    found.push({ id, ownerUid });
-    const parent = id === OUR_USER_NAMESPACE ? -1 : ioctl(fd, NS_GET_PARENT, 0);
-    close(fd);
-    fd = parent;
-  }
-  return found;
 }
 
 /** The namespaces of a thread, pinned: they stay what they were when it is gone. */
 export class Viewpoint implements CallerViewpoint {
   readonly pidNamespace: string;
-  readonly userNamespaces: CallerViewpoint['userNamespaces'];
   /** Undefined in our own user namespace, where ids are what they are. */
   readonly users: IdMap | undefined;
   readonly groups: IdMap | undefined;
 
-  private constructor(
-    pidNamespace: string,
-    userNamespaces: CallerViewpoint['userNamespaces'],
-    users: IdMap | undefined,
-    groups: IdMap | undefined,
-  ) {
+  private constructor(pidNamespace: string, users: IdMap | undefined, groups: IdMap | undefined) {
     this.pidNamespace = pidNamespace;
-    this.userNamespaces = userNamespaces;
     this.users = users;
     this.groups = groups;
   }
@@ -84,33 +52,15 @@ export class Viewpoint implements CallerViewpoint {
     const pidNamespace = thread.pidNamespaces.at(-1) ?? '';
     const userNamespace = namespaceOf(tid, 'user');
     if (userNamespace === undefined) return Errno.ENFILE;
-    if (userNamespace === OUR_USER_NAMESPACE) return new Viewpoint(pidNamespace, OURS, undefined, undefined);
+    if (userNamespace === OUR_USER_NAMESPACE) return new Viewpoint(pidNamespace, undefined, undefined);
     if (!accounts.fits(uid, 2)) return Errno.EMFILE;
-    const around = namespacesAround(tid);
-    if (typeof around === 'number') return around;
     const count = (n: number): void => accounts.charge(uid, n);
     const users = IdMap.open(`/proc/${tid}/uid_map`, count);
     if (typeof users === 'number') return users;
     const groups = IdMap.open(`/proc/${tid}/gid_map`, count);
-    if (typeof groups !== 'number') return new Viewpoint(pidNamespace, around, users, groups);
+    if (typeof groups !== 'number') return new Viewpoint(pidNamespace, users, groups);
     users.close();
     return groups;
-  }
-
-  uidInside(uid: number): number {
-    return this.users === undefined ? uid : this.users.inside(uid);
-  }
-
-  gidInside(gid: number): number {
-    return this.groups === undefined ? gid : this.groups.inside(gid);
-  }
-
-  uidOutside(uid: number): number | undefined {
-    return this.users === undefined ? uid : this.users.outside(uid);
-  }
-
-  gidOutside(gid: number): number | undefined {
-    return this.groups === undefined ? gid : this.groups.outside(gid);
   }
 
   release(): void {
@@ -150,13 +100,6 @@ class IdMap {
     if (this.fd !== undefined) this.read();
     const extent = this.extents.find(({ outside, length }) => id >= outside && id < outside + length);
     return extent === undefined ? OVERFLOW_ID : extent.inside + id - extent.outside;
-  }
-
-  /** What an id inside is in our own user namespace. */
-  outside(id: number): number | undefined {
-    if (this.fd !== undefined) this.read();
-    const extent = this.extents.find(({ inside, length }) => id >= inside && id < inside + length);
-    return extent === undefined ? undefined : extent.outside + id - extent.inside;
   }
 
   close(): void {

@@ -81,56 +81,6 @@ export function install(
 }
 
 /**
- * The same for as many of the files as there is room for: the numbers of the others are -1. Where nothing could be installed
- * `complete` gets undefined, and the call succeeds with what that does. `completeUntraced` does the same, and the answer is left
- * to the caller, where the thread cannot be held.
- */
-export function installAsManyAsFit(
-  tid: number,
-  files: readonly number[],
-  closeElsewhere: (fd: number) => void,
-  answer: () => void,
-  complete: (numbers: readonly number[] | undefined, memory: TaskMemory) => Errno,
-  completeUntraced: () => Errno,
-): Errno {
-  const memory = TaskMemory.open(tid);
-  if (typeof memory === 'number') return completeUntraced();
-  try {
-    const tracee = Tracee.seize(tid);
-    if (typeof tracee === 'number') return completeUntraced();
-    answer();
-    tracee.hold();
-    try {
-      const attempt = (some: readonly number[]) => new Installation(tracee, tid, some, memory, closeElsewhere).run();
-      let numbers = attempt(files);
-      if (numbers === Errno.EMFILE) {
-        const some = files.slice(0, roomFor(tid));
-        if (some.length > 0 && some.length < files.length) numbers = attempt(some);
-      }
-      const error = complete(typeof numbers === 'number' ? undefined : padded(numbers, files.length), memory);
-      if (error !== Errno.OK) tracee.failWith(error);
-      return error;
-    } finally {
-      tracee.release();
-    }
-  } catch (error) {
-    if (error instanceof TraceeGone) return Errno.ESRCH;
-    throw error;
-  } finally {
-    memory.close();
-  }
-}
-
-/** How many more descriptors a process may have. */
-function roomFor(tid: number): number {
-  const limits = descriptorLimits(tid);
-  return limits === undefined ? 0 : Math.max(0, limits.soft - descriptorsBelow(tid, limits.soft));
-}
-
-const padded = (numbers: readonly number[], length: number): readonly number[] =>
-  Array.from({ length }, (_, i) => numbers[i] ?? -1);
-
-/**
  * Once the ioctl is answered, the thread's number may come to stand for another program: when one of its siblings calls
  * execve(). So memory is reached by a descriptor from before the answer, and whatever else goes by the number counts only if
  * the thread answers to ptrace afterwards, which the other one would not.

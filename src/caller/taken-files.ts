@@ -1,7 +1,7 @@
 import { readlinkSync } from 'node:fs';
 import { Errno } from '../base/errno.js';
-import type { HeldFiles, WantedMemfd } from '../device.js';
-import { close, F_GET_SEALS, fcntl } from '../linux/file.js';
+import type { HeldFiles } from '../device.js';
+import { close } from '../linux/file.js';
 import { pidfdGetfd, pidfdOpen } from '../linux/pidfd.js';
 import { AF_UNIX, socketDomain } from '../linux/socket.js';
 import type { Closer } from './closer.js';
@@ -43,22 +43,21 @@ export class TakenFiles implements HeldFiles {
 /**
  * Takes copies of descriptors of thread `tid`, of user `uid`. Errors, in the order of the numbers: EBADF for one that is not
  * open; EOPNOTSUPP for a file of ours (`isOurs`), an AF_UNIX socket or an io_uring, which cannot be given to anybody, unless it
- * was opened with O_PATH; EDQUOT when this process can hold no more for the user, or too many of its wait to be closed;
- * and for memfds those of Caller.takeFiles().
+ * was opened with O_PATH; EDQUOT when this process can hold no more for the user, or too many of its wait to be closed.
  */
 export function takeFiles(
   { tid, uid }: { readonly tid: number; readonly uid: number },
-  wanted: readonly (number | WantedMemfd)[],
+  numbers: readonly number[],
   closer: Closer,
   isOurs: (deviceMajor: number, deviceMinor: number, inode: number) => boolean,
 ): TakenFiles | Errno {
-  if (!closer.accounts.fits(uid, wanted.length) || closer.isStuck(uid)) return Errno.EDQUOT;
+  if (!closer.accounts.fits(uid, numbers.length) || closer.isStuck(uid)) return Errno.EDQUOT;
   const pidfd = pidfdOpen(tid);
   if (pidfd < 0) return isExhausted(pidfd) ? Errno.EDQUOT : Errno.EBADF;
   const taken: number[] = [];
   let error: Errno = Errno.OK;
-  for (const each of wanted) {
-    error = typeof each === 'number' ? takeOne(pidfd, each, taken, isOurs) : takeMemfd(pidfd, each, taken, isOurs);
+  for (const number of numbers) {
+    error = takeOne(pidfd, number, taken, isOurs);
     if (error !== Errno.OK) break;
   }
   close(pidfd);
@@ -92,28 +91,3 @@ function takeOne(
 /** SCM_RIGHTS takes no io_uring: it could hold files, ours too, in a circle. An anonymous inode has no file type. */
 const isRing = (fd: number, mode: number): boolean =>
   (mode & S_IFMT) === 0 && readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:[io_uring]';
-
-/** All seals of a file that nobody can change any more. */
-const SEALED = 0xf; // F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
-
-function takeMemfd(
-  pidfd: number,
-  { fd: number, start, size }: WantedMemfd,
-  taken: number[],
-  isOurs: (deviceMajor: number, deviceMinor: number, inode: number) => boolean,
-): Errno {
-  if (number < 0) return Errno.EBADF;
-  const fd = pidfdGetfd(pidfd, number);
-  if (fd < 0) return isExhausted(fd) ? Errno.EDQUOT : Errno.EBADF;
-  const found = isPath(fd) ? Errno.EBADF : inspect(fd);
-  if (typeof found === 'object' && isOurs(found.deviceMajor, found.deviceMinor, found.inode)) {
-    close(fd); // at once, as above
-    return Errno.EMEDIUMTYPE;
-  }
-  taken.push(fd);
-  if (typeof found === 'number') return found;
-  const seals = fcntl(fd, F_GET_SEALS, 0);
-  if (seals < 0) return Errno.EMEDIUMTYPE;
-  if ((seals & SEALED) !== SEALED) return Errno.ETXTBSY;
-  return start + size > found.size ? Errno.EFAULT : Errno.OK;
-}

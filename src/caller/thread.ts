@@ -126,7 +126,7 @@ const decoder = Buffer.from(text.u8.buffer);
  * The text of a file in /proc/TID, or why it cannot be read. By three plain system calls, since this is where the slowest
  * calls of clients spend their time.
  */
-export function readProc(tid: number, name: string): string | Errno {
+function readProc(tid: number, name: string): string | Errno {
   const fd = open(`/proc/${tid}/${name}`, O_CLOEXEC, 0);
   if (fd < 0) return errnoOf(fd);
   const length = read(fd, text.address, text.size);

@@ -3,14 +3,14 @@ import type { Argv } from 'yargs';
 import { ExpectedError, UsageError } from '../base/expected-error.js';
 import { writeAll } from '../base/log-output.js';
 import { DEFAULT_LIMITS, DEFAULT_MAX_PEERS } from '../bus/quota.js';
-import { BUS_TYPES } from '../engine/engine-config.js';
 import { groupId } from '../linux/group.js';
 import { exitNow } from '../linux/process.js';
 import { LATENCY_MODES } from '../supervisor/latency.js';
-import { canonicalPath, DEFAULT_DIRECTORY, DEFAULT_KDBUS_DIRECTORY } from '../supervisor/mount-point.js';
+import { canonicalPath } from '../supervisor/mount-point.js';
 import { supervise } from '../supervisor/supervisor.js';
 import { announceDaemon, isDaemon, startDaemon } from './daemon.js';
 import { logOptions, withLog } from './log-options.js';
+import { withDirectory } from './mount-argument.js';
 
 const INT_MAX = 0x7fff_ffff;
 const GID_MAX = 0xffff_fffe;
@@ -30,7 +30,6 @@ const MOST: Partial<Record<(typeof LIMITS)[number], number>> = {
   'max-total-held-bytes': Number.MAX_SAFE_INTEGER,
 };
 const LOG_FILE = '/var/log/bus1fs.log';
-const DEFAULT_LINK = '/dev/bus1';
 const STDOUT = 1;
 /** Clients pass through the directories that are made for the mount. */
 const UMASK = 0o022;
@@ -49,23 +48,11 @@ export const addMount = (cli: Argv): Argv =>
     'mount [directory]',
     'mount the device and serve it, in the foreground',
     (args) =>
-      withLog(
-        args.positional('directory', {
-          describe: 'where the device directory is mounted',
-          type: 'string',
-          defaultDescription: '"/run/bus1", or "/run/kdbus"',
-        }),
-      )
-        .option('type', {
-          describe: 'what is served: the bus1 device, or a kdbus file system',
-          choices: BUS_TYPES,
-          default: 'bus1' as const,
-          requiresArg: true,
-        })
+      withLog(withDirectory(args))
         .option('link', {
           describe: 'a symlink to the device; --no-link for none',
           type: 'string',
-          defaultDescription: '"/dev/bus1"; none for kdbusfs',
+          default: '/dev/bus1',
           requiresArg: true,
         })
         .option('mode', {
@@ -119,7 +106,7 @@ export const addMount = (cli: Argv): Argv =>
           group: 'Limits of each user:',
         })
         .option('max-total-held-bytes', {
-          describe: 'the same of all users together; one may have half of what the others leave',
+          describe: 'the same of all users; one may have half of what is left',
           type: 'number',
           defaultDescription: 'three quarters of the memory limit',
           requiresArg: true,
@@ -150,16 +137,13 @@ export const addMount = (cli: Argv): Argv =>
       const device = { mode: parseMode(argv.mode), uid: 0, gid: parseGroup(argv.group) };
       const logFile = argv.daemon ? resolve(argv.logFile ?? LOG_FILE) : undefined;
       if (logFile !== undefined && !isDaemon()) process.exit(await startDaemon(logFile));
-      const isBus1 = argv.type === 'bus1';
-      const directory = canonicalPath(argv.directory ?? (isBus1 ? DEFAULT_DIRECTORY : DEFAULT_KDBUS_DIRECTORY));
-      const wantedLink = (argv.link as string | false | undefined) ?? (isBus1 ? DEFAULT_LINK : false);
-      const link = wantedLink === false || wantedLink === '' ? undefined : resolve(wantedLink);
+      const directory = canonicalPath(argv.directory);
+      const link = (argv.link as string | false) ? resolve(argv.link) : undefined;
       if (logFile !== undefined) process.chdir('/'); // the file system that it was started on can be unmounted
       process.umask(UMASK);
       const status = await supervise({
         directory,
         link,
-        type: argv.type,
         device,
         limits: {
           peers: argv.maxPeers,

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { ExpectedError } from '../base/expected-error.js';
 import { printable, printableLines } from '../base/printable.js';
-import type { BusStatus, Use } from '../bus1/bus1-status.js';
+import type { Use } from '../bus1/bus1-status.js';
 import type { DaemonStatus } from '../engine/daemon-status.js';
 import { canonicalPath, findMount, theMount } from '../supervisor/mount-point.js';
 import { formatTable } from './table.js';
@@ -48,28 +48,8 @@ export async function readStatus(directory: string): Promise<DaemonStatus> {
 const ofMax = ({ used, max }: Use): string => `${used}/${max}`;
 
 function formatStatus(directory: string, status: DaemonStatus): string {
-  return status.bus1 === undefined ? formatDomain(directory, status) : formatBus1(directory, status, status.bus1);
-}
-
-function formatDomain(directory: string, status: DaemonStatus): string {
-  const buses = status.kdbus?.buses ?? [];
-  const rows = buses.map(({ name, uid, connections, names, endpoints }) => [
-    printable(name),
-    uid,
-    connections,
-    names,
-    endpoints,
-  ]);
-  return [
-    `bus1fs ${status.version} at ${directory}, kdbusfs, pid ${status.pid}, up ${status.uptimeSeconds} s, ${mebibytesOf(status)} MiB`,
-    `${buses.length} buses now`,
-    ...(rows.length > 0 ? ['', formatTable([['BUS', 'UID', 'CONNECTIONS', 'NAMES', 'ENDPOINTS'], ...rows])] : []),
-  ].join('\n');
-}
-
-const mebibytesOf = ({ memoryBytes }: DaemonStatus): string => (memoryBytes / 2 ** 20).toFixed(1);
-
-function formatBus1(directory: string, status: DaemonStatus, { counters, totals, users, peers }: BusStatus): string {
+  const { counters, totals, users, peers } = status.bus1;
+  const mebibytes = (status.memoryBytes / 2 ** 20).toFixed(1);
   const rows = peers.map((peer) => [
     peer.id,
     peer.pid,
@@ -106,7 +86,7 @@ function formatBus1(directory: string, status: DaemonStatus, { counters, totals,
     ofMax(totals.descriptors),
   ];
   return [
-    `bus1fs ${status.version} at ${directory}/bus1, pid ${status.pid}, up ${status.uptimeSeconds} s, ${mebibytesOf(status)} MiB`,
+    `bus1fs ${status.version} at ${directory}/bus1, pid ${status.pid}, up ${status.uptimeSeconds} s, ${mebibytes} MiB`,
     `${peers.length} peers now, ${counters.opened} opened; ${counters.ioctls} ioctls, ${counters.failed} of them failed`,
     ...(peers.length > 0 ? ['', formatTable([header, ...rows])] : []),
     '',

@@ -1,5 +1,4 @@
 import type { BusStatus } from '../bus1/bus1-status.js';
-import type { DomainStatus } from '../kdbus/kdbus-status.js';
 
 /** What the `status` file in the mount holds, as JSON. */
 export interface DaemonStatus {
@@ -10,7 +9,5 @@ export interface DaemonStatus {
   readonly uptimeSeconds: number;
   /** Resident memory of the device process. */
   readonly memoryBytes: number;
-  /** One of them, by the type of the mount. */
-  readonly bus1?: BusStatus;
-  readonly kdbus?: DomainStatus;
+  readonly bus1: BusStatus;
 }

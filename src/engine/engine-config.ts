@@ -15,17 +15,12 @@ export const LEDGER_FD = 6;
 /** Where it logs, lines of JSON. What Node says when it dies goes there too. */
 export const LOG_FD = 2;
 
-/** What a mount serves. */
-export const BUS_TYPES = ['bus1', 'kdbusfs'] as const;
-export type BusType = (typeof BUS_TYPES)[number];
-
 /** What the supervisor tells the engine, as its only argument, in JSON. */
 export interface EngineConfig {
   /** The engine ends with this process. */
   readonly supervisorPid: number;
   /** st_dev of the mount. */
   readonly deviceNumber: { readonly major: number; readonly minor: number };
-  readonly type: BusType;
   /** Whether another engine served the mount before. */
   readonly takesOver: boolean;
   /** Mode and owner of the device. */

@@ -2,13 +2,14 @@ import { writeSync } from 'node:fs';
 import { Accounts } from '../base/budget.js';
 import { createLogger } from '../base/log.js';
 import { VERSION } from '../base/version.js';
+import { Bus1Device } from '../bus1/bus1-device.js';
 import { BlockedCaller } from '../caller/blocked-caller.js';
 import { Closer } from '../caller/closer.js';
 import { Hands, PATIENCE } from '../caller/hands.js';
-import { systemCallOf } from '../caller/thread.js';
-import { Alarms } from '../fuse/alarms.js';
+import { errnoOf, systemCallOf } from '../caller/thread.js';
 import { Connection } from '../fuse/connection.js';
 import { Session } from '../fuse/session.js';
+import { SharedMemory } from '../linux/memory.js';
 import { PR_SET_PDEATHSIG, prctl } from '../linux/process.js';
 import { ignoreSignals } from '../linux/signals.js';
 import { pathQueries } from '../linux/syscalls.js';
@@ -19,8 +20,7 @@ import { ALARM_FD, type EngineConfig, FUSE_FD, HANDS_FD, HEARTBEAT_FD, LEDGER_FD
 import { Heartbeat } from './heartbeat.js';
 import { Ledger } from './ledger.js';
 import { LogPipe } from './log-pipe.js';
-import { Text } from './nodes.js';
-import { servedTree } from './served-tree.js';
+import { Directory, Text } from './nodes.js';
 
 /*
  * The engine, or device process: one blocking loop on its main thread, ended by the unmount. It must never touch the mount
@@ -40,8 +40,17 @@ const log = createLogger(NAME, config.logLevel, new LogPipe(NAME, LOG_FD));
 const startedAt = Date.now();
 const totals = budgets(config.totalHeldBytes);
 const descriptors = new Accounts(descriptorBudget());
-const alarms = new Alarms();
-const tree = servedTree(config, { totals, descriptors, alarms, log });
+const bus1 = new Bus1Device({
+  limits: { ...config.limits, heldBytes: config.limits.heldBytes ?? Math.floor(totals.heldBytes.max / 2) },
+  budgets: totals,
+  descriptors,
+  attributes: config.device,
+  createMemory: (size) => {
+    const memory = SharedMemory.create('bus1-pool', size);
+    return typeof memory === 'number' ? errnoOf(memory) : memory;
+  },
+  log,
+});
 
 const status = new Text(() => {
   const report: DaemonStatus = {
@@ -50,7 +59,7 @@ const status = new Text(() => {
     devicePid: process.pid,
     uptimeSeconds: Math.round((Date.now() - startedAt) / 1000),
     memoryBytes: process.memoryUsage.rss(),
-    ...tree.status(),
+    bus1: bus1.status(),
   };
   return `${JSON.stringify(report)}\n`;
 });
@@ -69,11 +78,10 @@ const hands = new Hands({
 const closer = new Closer(HANDS_FD, descriptors);
 const connection = new Connection(FUSE_FD);
 connection.onInterrupted = stopTicking; // nothing goes on; who needs ticks starts them again
-const session = new Session(connection, tree.root(status), {
+const session = new Session(connection, new Directory({ bus1, status }), {
   deviceNumber: config.deviceNumber,
   ledger: Ledger.open(LEDGER_FD),
   pulse: heartbeat,
-  alarms,
   waker: {
     fd: HANDS_FD,
     get isNeeded() {

@@ -18,11 +18,11 @@ export function writeAttributes(out: Bytes, at: number, { id, node, isForStat }:
   out.zero(at, at + Attr.sizeof);
   out.setU64(at + Attr.ino, id);
   for (const time of [Attr.atime, Attr.mtime, Attr.ctime]) out.setU64(at + time, startSeconds);
+  out.setU32(at + Attr.nlink, 1);
   out.setU32(at + Attr.uid, uid);
   out.setU32(at + Attr.gid, gid);
   out.setU32(at + Attr.blksize, 4096);
-  out.setU32(at + Attr.nlink, node.kind === 'directory' ? 2 : 1);
-  if (node.kind !== 'device' || node.rdev === undefined) {
+  if (node.kind !== 'device') {
     out.setU32(at + Attr.mode, (node.kind === 'directory' ? S_IFDIR : S_IFREG) | (mode & PERMISSIONS));
   } else if (isForStat) {
     out.setU32(at + Attr.mode, S_IFCHR | (mode & PERMISSIONS));

@@ -1,5 +1,5 @@
 import { Bytes } from '../base/bytes.js';
-import { Errno } from '../base/errno.js';
+import type { Errno } from '../base/errno.js';
 import type { CallChannel, CallerSlot, OpenFile } from '../device.js';
 import { NativeBuffer } from '../linux/native-buffer.js';
 import type { Connection } from './connection.js';
@@ -29,8 +29,6 @@ export class Call implements CallChannel {
   argumentTarget = 0;
   argumentSize = 0;
   isAnswered = false;
-  /** Whether a signal came for its thread while it waited for memory. */
-  isInterrupted = false;
   /** Whether its argument is elsewhere than in the request. */
   isDetached = false;
   private uniqueLow = 0;
@@ -56,13 +54,12 @@ export class Call implements CallChannel {
     return this.caller;
   }
 
-  /** Takes over an ioctl, whose argument is copied back unless the file `writesBack` itself. */
-  beginIoctl(request: Bytes, writesBack = false): void {
+  /** Takes over an ioctl. */
+  beginIoctl(request: Bytes): void {
     this.isAnswered = false;
-    this.isInterrupted = false;
     this.uniqueLow = request.u32(InHeader.unique);
     this.uniqueHigh = request.u32(InHeader.unique + 4);
-    this.argumentSize = writesBack ? 0 : request.u32(IoctlIn.out_size);
+    this.argumentSize = request.u32(IoctlIn.out_size);
     this.argumentTarget = request.u64(IoctlIn.arg);
     this.begin(request, (request.u32(IoctlIn.flags) & FUSE_IOCTL_COMPAT) !== 0);
   }
@@ -89,12 +86,10 @@ export class Call implements CallChannel {
   }
 
   fail(error: Errno): void {
-    if (error === Errno.ERESTARTSYS) this.finish(0, IoctlOut.sizeof, -error);
-    else this.finish(-error, OutHeader.sizeof);
+    this.finish(-error, OutHeader.sizeof);
   }
 
-  /** The kernel takes its own errors, those from 512 on, as a result alone. */
-  private finish(error: number, length: number, result = 0): void {
+  private finish(error: number, length: number): void {
     this.isAnswered = true;
     this.flush();
     const { reply } = this;
@@ -103,8 +98,7 @@ export class Call implements CallChannel {
     reply.setI32(OutHeader.error, error);
     reply.setU32(OutHeader.unique, this.uniqueLow);
     reply.setU32(OutHeader.unique + 4, this.uniqueHigh);
-    reply.setI32(IoctlOut.result, result);
-    reply.setU32(IoctlOut.flags, 0);
+    reply.setU64(IoctlOut.result, 0); // and flags
     reply.setU64(IoctlOut.in_iovs, 0); // and out_iovs
     this.context.connection.send(this.replyAddress, length);
   }

@@ -33,14 +33,7 @@ const FOREVER = 1_000_000;
 const BLOCK_SIZE = 4096;
 const NAME_MAX = 255;
 
-const DT_CHR = 2;
-const DT_DIR = 4;
-const DT_REG = 8;
-
-function direntType(node: Node): number {
-  if (node.kind === 'directory') return DT_DIR;
-  return node.kind === 'device' && node.rdev !== undefined ? DT_CHR : DT_REG;
-}
+const DIRENT_TYPES: Readonly<Record<Node['kind'], number>> = { device: 2, directory: 4, text: 8 };
 
 /** Names and attributes: LOOKUP, FORGET, GETATTR, SETATTR, STATFS and the reading of directories. */
 export class Names {
@@ -166,7 +159,7 @@ export class Names {
       reply.setU64(start + Dirent.ino, this.inodes.statId(node));
       reply.setU64(start + Dirent.off, index + 1);
       reply.setU32(start + Dirent.namelen, bytes.length);
-      reply.setU32(start + Dirent.type, direntType(node));
+      reply.setU32(start + Dirent.type, DIRENT_TYPES[node.kind]);
       reply.u8.set(bytes, start + Dirent.sizeof);
     }
     this.exchange.succeed(end);

@@ -4,7 +4,6 @@ import type { Bytes } from '../base/bytes.js';
 import { Errno } from '../base/errno.js';
 import { type Caller, CallRefused, type DirectoryNode, type OpenFile, type Pending, Suspension } from '../device.js';
 import { IoctlThread } from '../linux/ioctl-thread.js';
-import type { Alarms } from './alarms.js';
 import { Call, type CallContext, type CreateCaller } from './call.js';
 import type { Connection } from './connection.js';
 import { Exchange } from './exchange.js';
@@ -47,8 +46,6 @@ export interface SessionOptions {
   readonly createCaller: CreateCaller;
   /** What ends the suspensions of calls. */
   readonly waker: Waker;
-  /** What waits for its time. */
-  readonly alarms?: Alarms;
   /** Whether a caller looks a name up only to stat(2) it. */
   readonly isPathQuery: (caller: Caller) => boolean;
   readonly log: Logger;
@@ -98,13 +95,7 @@ export class Session {
     this.log = log;
     this.outbox = new Outbox(connection, log);
     this.exchange = new Exchange(connection, this.outbox);
-    this.pending = new PendingCalls(
-      connection,
-      this.outbox,
-      options.waker,
-      (call, rest) => this.carryOut(call, rest),
-      options.alarms,
-    );
+    this.pending = new PendingCalls(connection, this.outbox, options.waker);
     this.requests = new Requests(connection, this.pending);
     this.names = new Names(this.exchange, inodes, ids, options.isPathQuery);
     this.files = new OpenFiles(this.exchange, connection, this.outbox, inodes, ids, options);
@@ -199,23 +190,21 @@ export class Session {
     const { call } = this;
     const handle = request.u64(IoctlIn.fh);
     const file = this.files.device(handle);
-    call.beginIoctl(request, file?.writesBack);
+    call.beginIoctl(request);
     if (file === undefined) return call.fail(this.files.isLost(handle) ? Errno.ESHUTDOWN : Errno.ENOTTY);
     if (call.caller.tid === 0) return call.fail(this.refuseInvisible());
-    const command = request.u32(IoctlIn.cmd);
-    this.carryOut(call, () => file.ioctl(command, call.argument, call.caller));
+    this.carryOut(call, file, request.u32(IoctlIn.cmd));
     if (call === this.call && call.isDetached) this.call = new Call(this.exchange.request, this.context);
   }
 
-  /** Runs an ioctl, again after it was suspended, or what is left of it, and answers it unless it has to wait. */
-  private carryOut(call: Call, run: () => Errno | Pending): void {
-    const result = attempt(run);
+  /** Runs an ioctl, for the first time or after it was suspended, and answers it unless it has to wait. */
+  private carryOut(call: Call, file: OpenFile, command: number): void {
+    const result = this.attempt(call, file, command);
     if (result instanceof Suspension) {
       call.detach();
-      this.pending.suspend(call, result, () => this.runAgain(call, result.rest ?? run));
+      this.pending.suspend(result, () => this.runAgain(call, file, command));
     } else if (typeof result === 'object') {
       call.detach();
-      call.caller.end(); // it may wait long, and others need the hands
       this.pending.add(call, result);
     } else {
       if (!call.isAnswered) {
@@ -226,12 +215,22 @@ export class Session {
     }
   }
 
-  private runAgain(call: Call, run: () => Errno | Pending): void {
+  private attempt(call: Call, file: OpenFile, command: number): Errno | Pending | Suspension {
+    try {
+      return file.ioctl(command, call.argument, call.caller);
+    } catch (thrown) {
+      if (thrown instanceof Suspension) return thrown;
+      if (thrown instanceof CallRefused) return thrown.error;
+      throw thrown;
+    }
+  }
+
+  private runAgain(call: Call, file: OpenFile, command: number): void {
     this.pulse.begin(call.caller.tid);
     try {
-      this.carryOut(call, run);
+      this.carryOut(call, file, command);
     } catch (error) {
-      this.log.error({ err: error }, 'internal error; the call was answered with EIO');
+      this.log.error({ err: error, command }, 'internal error; the call was answered with EIO');
       if (!call.isAnswered) call.fail(Errno.EIO);
       call.caller.end();
     }
@@ -284,16 +283,6 @@ export class Session {
     reply.setU32(InitOut.max_write, MAX_WRITE);
     reply.setU32(InitOut.time_gran, 1);
     this.exchange.succeed(INIT_OUT_SIZE);
-  }
-}
-
-function attempt(run: () => Errno | Pending): Errno | Pending | Suspension {
-  try {
-    return run();
-  } catch (thrown) {
-    if (thrown instanceof Suspension) return thrown;
-    if (thrown instanceof CallRefused) return thrown.error;
-    throw thrown;
   }
 }
 

@@ -15,7 +15,6 @@ const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const EPOLLIN = 0x1;
-const EPOLLET = 0x8000_0000;
 /** `struct epoll_event` is packed on x86-64 alone. */
 const EVENT_SIZE = process.arch === 'x64' ? 12 : 16;
 const DATA = EVENT_SIZE - 8;
@@ -31,12 +30,9 @@ export class Epoll {
     if (this.fd < 0) throw new Error(`epoll_create1 failed with ${errnoName(this.fd)}`);
   }
 
-  /**
-   * Returns 0 or a negative errno: EPERM for a file that cannot be waited for. With `isEdge`, wait() returns it when something
-   * happens to it, and not as long as it can be read.
-   */
-  add(fd: number, data: number, isEdge = false): number {
-    this.events.setU32(0, isEdge ? (EPOLLIN | EPOLLET) >>> 0 : EPOLLIN);
+  /** Returns 0 or a negative errno: EPERM for a file that cannot be waited for. */
+  add(fd: number, data: number): number {
+    this.events.setU32(0, EPOLLIN);
     this.events.setU64(DATA, data);
     return epollCtl(this.fd, EPOLL_CTL_ADD, fd, this.events.address);
   }

@@ -91,15 +91,6 @@ export class SharedMemory {
     return processVmWritev(OWN_PID, address, 1, address + IOVEC_SIZE, 1, 0) === bytes.length;
   }
 
-  /** The same for bytes of another mapping of this process. */
-  copy(offset: number, source: { readonly address: number }, sourceOffset: number, length: number): boolean {
-    if (length === 0) return true;
-    copyVectors.setIovec(0, source.address + sourceOffset, length);
-    copyVectors.setIovec(IOVEC_SIZE, this.address + offset, length);
-    const { address } = copyVectors;
-    return processVmWritev(OWN_PID, address, 1, address + IOVEC_SIZE, 1, 0) === length;
-  }
-
   /** Gives the whole pages of [start, end) back to the system; they read as zeros afterwards. */
   discard(start: number, end: number): void {
     const first = Math.ceil(start / PAGE_SIZE) * PAGE_SIZE;
@@ -124,48 +115,6 @@ export class SharedMemory {
   /** The last one takes the mapping away; what others have mapped stays. */
   release(): void {
     if (--this.holders === 0) munmap(this.address, this.size);
-  }
-}
-
-/** A memfd that has no size yet, but can be mapped elsewhere already. */
-export class UnsizedMemory {
-  readonly fd: number;
-  private isOpen = true;
-
-  private constructor(fd: number) {
-    this.fd = fd;
-  }
-
-  /** A negative errno when the system is out of descriptors or memory. */
-  static create(name: string): UnsizedMemory | number {
-    const fd = memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    return fd < 0 ? fd : new UnsizedMemory(fd);
-  }
-
-  /** It is needed until it has its size. */
-  closeFd(): void {}
-
-  /** Gives it a size and maps it; or a negative errno. */
-  grow(size: number): SharedMemory | number {
-    const sized = ftruncate(this.fd, size);
-    const memory = sized < 0 ? sized : SharedMemory.map(this.fd, size);
-    if (typeof memory === 'number') {
-      ftruncate(this.fd, 0);
-      return memory;
-    }
-    return memory;
-  }
-
-  /** It keeps its size. */
-  settle(): void {
-    fcntl(this.fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW);
-    this.release();
-  }
-
-  /** Nobody will give it a size any more. */
-  release(): void {
-    if (this.isOpen) close(this.fd);
-    this.isOpen = false;
   }
 }
 

@@ -8,7 +8,6 @@ import { MNT_DETACH, MNT_FORCE, type MountEntry, mountAt, mounts, unmount } from
 
 export const FILE_SYSTEM_TYPE = 'fuse.bus1fs';
 export const DEFAULT_DIRECTORY = '/run/bus1';
-export const DEFAULT_KDBUS_DIRECTORY = '/run/kdbus';
 
 const LIVENESS_TIMEOUT_MS = 2000;
 
@@ -53,7 +52,7 @@ export async function prepareMountPoint(directory: string, onCleared: () => void
 /** Whether somebody answers for a mount. A dead one says ENOTCONN at once; one that hangs is taken for alive. */
 async function isAlive(directory: string): Promise<boolean> {
   const timeout = new Promise<boolean>((resolve) => setTimeout(resolve, LIVENESS_TIMEOUT_MS, true).unref());
-  const answer = stat(`${directory}/status`).then(
+  const answer = stat(`${directory}/bus1`).then(
     () => true,
     (error: NodeJS.ErrnoException) => error.code !== 'ENOTCONN' && error.code !== 'ECONNABORTED',
   );

@@ -35,7 +35,6 @@ export interface SupervisorOptions {
   readonly directory: string;
   /** Where to put a symlink to the device, an absolute path, if anywhere. */
   readonly link: string | undefined;
-  readonly type: EngineConfig['type'];
   readonly device: EngineConfig['device'];
   readonly limits: EngineConfig['limits'];
   /** Whether another engine takes over when one dies. */
@@ -95,7 +94,7 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
 /** Does it all but for signals and the log. Resolves to whether the end was wanted. */
 async function serve(options: SupervisorOptions, stop: Promise<End>, sink: LogSink, log: Logger): Promise<boolean> {
   const { directory, link } = options;
-  const device = `${directory}/${options.type === 'bus1' ? 'bus1' : 'control'}`;
+  const device = `${directory}/bus1`;
   assertCanServe(log);
   await prepareMountPoint(directory, () => log.warn({ directory }, 'cleared a dead bus1fs mount'));
   inheritNoDescriptors();
@@ -213,7 +212,7 @@ function mountDevice(directory: string, log: Logger): Mounted {
 
 /** Starts a process that serves a mount. */
 function startEngine(
-  { type, device, limits, totalHeldBytes, maxHands, trustedUids, log: { level } }: SupervisorOptions,
+  { device, limits, totalHeldBytes, maxHands, trustedUids, log: { level } }: SupervisorOptions,
   { deviceNumber, fuse, ledger }: Mounted,
   heartbeat: Heartbeat,
   takesOver: boolean,
@@ -224,7 +223,6 @@ function startEngine(
     supervisorPid: process.pid,
     deviceNumber,
     takesOver,
-    type,
     device,
     limits,
     totalHeldBytes,

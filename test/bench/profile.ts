@@ -110,7 +110,7 @@ async function profile([mode, ...rest]: readonly string[]): Promise<{ samples: s
 async function usage(): Promise<{ cpu: number; ioctls: number }> {
   const { bus1 } = await daemon.status();
   const [nanoseconds = ''] = (await run('cat', [`/proc/${devicePid}/schedstat`])).stdout.split(' ');
-  return { cpu: Number(nanoseconds) / 1000, ioctls: bus1?.counters.ioctls ?? 0 };
+  return { cpu: Number(nanoseconds) / 1000, ioctls: bus1.counters.ioctls };
 }
 
 /** A JavaScript function without the path of the tree, others as they are. */

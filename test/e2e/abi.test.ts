@@ -4,7 +4,6 @@ import * as bus1 from '../../src/bus1/bus1-abi.js';
 import { HandleFlag } from '../../src/bus1/model/handle-id.js';
 import { MessageType } from '../../src/bus1/model/message.js';
 import * as fuse from '../../src/fuse/fuse-abi.js';
-import * as kdbus from '../../src/kdbus/kdbus-abi.js';
 import * as file from '../../src/linux/file.js';
 import * as limits from '../../src/linux/limits.js';
 import * as mountTable from '../../src/linux/mount-table.js';
@@ -204,7 +203,7 @@ describe('linux/fuse.h', () => {
 
   test('every number is the one in TypeScript', () => {
     const ours = ['FUSE_KERNEL_MINOR_VERSION', 'INIT_OUT_SIZE', 'STATFS_OUT_SIZE', 'MAX_WRITE', 'READ_BUFFER'];
-    const composed = ['FATTR_TIMES', 'FUSE_PASSTHROUGH_FLAGS2'];
+    const composed = ['FATTR_TIMES', 'FUSE_PASSTHROUGH_FLAGS2', 'FUSE_HAS_RESEND_FLAGS2'];
     const opcodes = Object.fromEntries(Object.entries(fuse.Opcode).map(([name, value]) => [`FUSE_${name}`, value]));
     expectAll(
       ['sys/ioctl.h', 'linux/fuse.h'],
@@ -214,6 +213,7 @@ describe('linux/fuse.h', () => {
           {
             FUSE_TMPFILE: 37,
             FOPEN_PASSTHROUGH: 40,
+            FUSE_NOTIFY_RESEND: 40,
             FUSE_DEV_IOC_BACKING_OPEN: 40,
             FUSE_DEV_IOC_BACKING_CLOSE: 40,
           },
@@ -307,89 +307,3 @@ function withoutPadding<Layout extends { readonly padding: number }>({
 }: Layout): Omit<Layout, 'padding'> {
   return rest;
 }
-
-describe('linux/kdbus.h', () => {
-  const HEADER = ['linux/kdbus.h'];
-  const named = (prefix: string, names: Readonly<Record<string, number>>): Claim[] =>
-    Object.entries(names).map(([name, value]) => ({ c: `${prefix}${name}`, value }));
-  /** Fields of structures within structures have names of their own in TypeScript. */
-  const INNER: Readonly<Record<string, string>> = {
-    reply_msg_size: 'reply.msg_size',
-    reply_return_flags: 'reply.return_flags',
-    msg_msg_size: 'msg.msg_size',
-    msg_return_flags: 'msg.return_flags',
-    id128_high: 'id128[8]',
-    old_flags: 'old_id.flags',
-    new_flags: 'new_id.flags',
-  };
-  const structure = (type: string, layout: Readonly<Record<string, number>>): Claim[] =>
-    Object.entries(layout).map(([name, value]) => ({
-      c: name === 'sizeof' ? `sizeof(struct ${type})` : `offsetof(struct ${type}, ${INNER[name] ?? name})`,
-      value,
-    }));
-
-  test('its values are those in TypeScript', () => {
-    expectAll(HEADER, [
-      ...Object.entries(kdbus.KdbusCommand).map(([name, value]) => ({ c: `(__u32)KDBUS_CMD_${name}`, value })),
-      ...named('KDBUS_ITEM_', kdbus.ItemType),
-      ...named('KDBUS_ATTACH_', kdbus.AttachFlag),
-      ...named('KDBUS_MSG_', kdbus.MsgFlag),
-      ...named('KDBUS_SEND_', kdbus.SendFlag),
-      ...named('KDBUS_RECV_', kdbus.RecvFlag),
-      ...named('KDBUS_RECV_RETURN_', kdbus.RecvReturnFlag),
-      ...named('KDBUS_HELLO_', kdbus.HelloFlag),
-      ...named('KDBUS_LIST_', kdbus.ListFlag),
-      ...named('KDBUS_MATCH_', kdbus.MatchFlag),
-      ...named('KDBUS_MAKE_', kdbus.MakeFlag),
-      ...named('KDBUS_NAME_', kdbus.NameFlag),
-      ...named('KDBUS_POLICY_ACCESS_', kdbus.PolicyAccessType),
-      ...named('KDBUS_POLICY_', kdbus.PolicyType),
-      { c: '_KDBUS_ATTACH_ALL', value: kdbus.ATTACH_ALL },
-      { c: 'KDBUS_SRC_ID_KERNEL', value: kdbus.NO_ID },
-      { c: 'KDBUS_DST_ID_NAME', value: kdbus.NO_ID },
-      { c: 'KDBUS_DST_ID_BROADCAST', value: -1 },
-      { c: 'KDBUS_MATCH_ID_ANY', value: -1 },
-      { c: `KDBUS_PAYLOAD_DBUS == ${kdbus.PAYLOAD_DBUS}ULL`, value: 1 },
-      { c: 'KDBUS_FLAG_NEGOTIATE >> 63', value: 1 },
-    ]);
-  });
-
-  test('its structures are those in TypeScript', () => {
-    expectAll(HEADER, [
-      ...structure('kdbus_cmd', kdbus.Cmd),
-      ...structure('kdbus_cmd_hello', kdbus.CmdHello),
-      ...structure('kdbus_cmd_send', kdbus.CmdSend),
-      ...structure('kdbus_cmd_recv', kdbus.CmdRecv),
-      ...structure('kdbus_cmd_free', kdbus.CmdFree),
-      ...structure('kdbus_cmd_info', kdbus.CmdInfo),
-      ...structure('kdbus_cmd_list', kdbus.CmdList),
-      ...structure('kdbus_cmd_match', kdbus.CmdMatch),
-      ...structure('kdbus_msg', kdbus.Msg),
-      ...structure('kdbus_msg_info', kdbus.MsgInfo),
-      ...structure('kdbus_info', kdbus.Info),
-      ...structure('kdbus_vec', kdbus.Vec),
-      ...structure('kdbus_memfd', kdbus.Memfd),
-      ...structure('kdbus_bloom_parameter', kdbus.BloomParameter),
-      ...structure('kdbus_bloom_filter', kdbus.BloomFilter),
-      ...structure('kdbus_creds', kdbus.Creds),
-      ...structure('kdbus_pids', kdbus.Pids),
-      ...structure('kdbus_timestamp', kdbus.Timestamp),
-      ...structure('kdbus_policy_access', kdbus.PolicyAccess),
-      ...structure('kdbus_notify_id_change', kdbus.NotifyIdChange),
-      ...structure('kdbus_notify_name_change', kdbus.NotifyNameChange),
-      { c: 'offsetof(struct kdbus_item, data)', value: kdbus.Item.sizeof },
-      { c: 'offsetof(struct kdbus_msg, cookie_reply)', value: kdbus.Msg.timeout_ns },
-    ]);
-  });
-
-  test.each([
-    ['gcc', '-std=gnu11'],
-    ['g++', '-std=gnu++17'],
-  ])('is clean for %s', (language, standard) => {
-    const flags = ['-Wall', '-Wextra', '-Werror', '-fsyntax-only', standard, '-I', INCLUDE_DIR];
-    const source = language === 'gcc' ? 'c' : 'c++';
-    execFileSync(language, [...flags, '-x', source, '-'], {
-      input: '#include <linux/kdbus.h>\nint main(void) { return sizeof(struct kdbus_item) != 80; }\n',
-    });
-  });
-});

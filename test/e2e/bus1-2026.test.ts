@@ -72,7 +72,7 @@ for (const [i, { title, source, flags = [], under = [], except = [] }] of CLIENT
     });
 
     test('all of it leaves nothing behind in the daemon', async () => {
-      await expect.poll(async () => (await daemon.status()).bus1?.peers, { timeout: 5000 }).toEqual([]);
+      await expect.poll(async () => (await daemon.status()).bus1.peers, { timeout: 5000 }).toEqual([]);
       await expect.poll(() => daemon.descriptors(), { timeout: 5000 }).toBe(descriptors);
     });
   });

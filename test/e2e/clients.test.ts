@@ -151,7 +151,7 @@ for (const [i, { title, source, flags = [], options = [], under = [], ...client 
     test('all of it leaves nothing behind in the daemon', async () => {
       await expect.poll(() => daemon.descriptors(), { timeout: 20_000 }).toBe(descriptors);
       const { bus1, devicePid } = await daemon.status();
-      expect(bus1?.peers).toEqual([]);
+      expect(bus1.peers).toEqual([]);
       expect(processesOf(devicePid)).toEqual([]);
     });
   });

@@ -282,7 +282,7 @@ describe('status', () => {
     const client = await hold(daemon.device, 'pause');
     const report = await status(daemon.directory);
     expect(report).toMatchObject({ version, uptimeSeconds: expect.any(Number) });
-    expect(report.bus1?.peers).toEqual([
+    expect(report.bus1.peers).toEqual([
       {
         id: expect.any(Number),
         pid: client.pid,
@@ -301,7 +301,7 @@ describe('status', () => {
     expect(text).toMatch(new RegExp(`${client.pid} +holder +0 +2016 +connected +1 +1 +1 +1 +8`));
     client.kill();
     await client.exited;
-    expect((await status(daemon.directory)).bus1?.peers).toEqual([]);
+    expect((await status(daemon.directory)).bus1.peers).toEqual([]);
     expect(await daemon.stop()).toBe(0);
   });
 

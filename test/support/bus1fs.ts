@@ -54,7 +54,6 @@ export class Daemon {
   log = '';
   announcement = '';
   private readonly ended: Promise<unknown>;
-  private readonly isKdbus: boolean;
 
   private constructor(
     directory: string,
@@ -64,7 +63,6 @@ export class Daemon {
     capabilities: readonly Capability[],
   ) {
     this.directory = directory;
-    this.isKdbus = args.includes('kdbusfs');
     // setpriv ends the daemon when this process dies, however it does.
     const node = [process.execPath, ...nodeArgs, CLI, 'mount', directory, ...args];
     this.process = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...withOnly(capabilities), ...prefix, ...node], {
@@ -114,7 +112,7 @@ export class Daemon {
   }
 
   get device(): string {
-    return join(this.directory, this.isKdbus ? 'control' : 'bus1');
+    return join(this.directory, 'bus1');
   }
 
   /** Ends it as a service manager would. Resolves to its exit status once no mount is left. */

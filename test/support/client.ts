@@ -26,10 +26,8 @@ import type {
   MemoryRange,
   OpenFile,
   Viewpoint,
-  WantedMemfd,
 } from '../../src/device.js';
 import { accounts, budgets, LIMITS } from './budgets.js';
-import { PlainCaller, ShiftedIds } from './plain-caller.js';
 
 /** What is thrown, which must be something: an error, or what is thrown through a command. */
 export function thrownBy(run: () => unknown): unknown {
@@ -106,8 +104,13 @@ export class FakeFiles implements HeldFiles {
 }
 
 /** One that sees everybody as so much more than they are. */
-export class FakeViewpoint extends ShiftedIds implements Viewpoint {
+export class FakeViewpoint implements Viewpoint {
+  readonly shift: number;
   isReleased = false;
+
+  constructor(shift: number) {
+    this.shift = shift;
+  }
 
   release(): void {
     this.isReleased = true;
@@ -129,7 +132,7 @@ class FakeIdentity implements Identity {
 }
 
 /** A client without a kernel: it has memory, descriptors and an identity, and can be told to lack any of them. */
-export class Client extends PlainCaller implements Caller {
+export class Client implements Caller {
   uid: number;
   gid = 20;
   pid = 300;
@@ -156,7 +159,6 @@ export class Client extends PlainCaller implements Caller {
   private scratchBytes = new Bytes(new ArrayBuffer(64));
 
   constructor(uid = 1000) {
-    super();
     this.uid = uid;
   }
 
@@ -327,8 +329,7 @@ export class Client extends PlainCaller implements Caller {
     return fd < 0 ? Errno.EBADF : (this.files.get(fd) ?? Errno.EOPNOTSUPP);
   }
 
-  takeFiles(wanted: readonly (number | WantedMemfd)[]): HeldFiles | Errno {
-    const numbers = wanted.map((each) => (typeof each === 'number' ? each : each.fd));
+  takeFiles(numbers: readonly number[]): HeldFiles | Errno {
     for (const number of numbers) {
       if (number < 0) return Errno.EBADF;
       if (this.files.has(number)) return Errno.EOPNOTSUPP;

@@ -443,7 +443,7 @@ export class FakePending implements Pending {
   readonly deadline: bigint | undefined;
   readonly cancelFd: number | undefined;
   argument: Bytes | undefined;
-  finish: ((outcome: Errno | (() => Errno)) => void) | undefined;
+  finish: ((error: Errno) => void) | undefined;
   readonly ends: PendingEnd[] = [];
   /** What it ends with. */
   onEnd: (why: PendingEnd) => Errno = () => Errno.EINTR;

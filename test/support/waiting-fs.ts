@@ -62,7 +62,7 @@ class Wait implements Pending {
   readonly deadline: bigint | undefined;
   readonly cancelFd: number | undefined;
   argument: Bytes | undefined;
-  finish: ((outcome: Errno | (() => Errno)) => void) | undefined;
+  finish: ((error: Errno) => void) | undefined;
   private readonly onEnd: () => void;
 
   constructor(milliseconds: number, cancelFd: number | undefined, onEnd: () => void) {

@@ -1,8 +1,7 @@
 import { Errno } from '../../base/errno.js';
-import { wholePages } from '../../bus/pool.js';
+import { POOL_SIZE, wholePages } from '../../bus/pool.js';
 import type { Slice } from '../../bus/slice.js';
 import type { HeldFiles, Identity, Suspension } from '../../device.js';
-import { POOL_SIZE } from '../bus1-abi.js';
 import type { HandleId } from './handle-id.js';
 import { type Cargo, Message, MessageType } from './message.js';
 import type { Handle, Node } from './node.js';

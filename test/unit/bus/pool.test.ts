@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Pool } from '../../../src/bus/pool.js';
+import { POOL_SIZE, Pool } from '../../../src/bus/pool.js';
 import type { Slice } from '../../../src/bus/slice.js';
-import { POOL_SIZE } from '../../../src/bus1/bus1-abi.js';
 
 const MIB = 1 << 20;
 
@@ -25,7 +24,7 @@ const allocate = (pool: Pool, size: number): Slice => {
 
 describe('Pool', () => {
   test('takes the smallest free block that fits, at its low end', () => {
-    const pool = new Pool(new Memory(), POOL_SIZE);
+    const pool = new Pool(new Memory());
     const slices = [64, 8, 32, 8, 128, 8].map((size) => allocate(pool, size));
     for (const i of [0, 2, 4]) pool.release(slices[i] as Slice);
     expect(allocate(pool, 32).offset).toBe(72);
@@ -36,7 +35,7 @@ describe('Pool', () => {
   });
 
   test('is one block again once everything is freed', () => {
-    const pool = new Pool(new Memory(), POOL_SIZE);
+    const pool = new Pool(new Memory());
     const slices = [8, 16, 24].map((size) => allocate(pool, size));
     expect(pool.allocate(POOL_SIZE)).toBeUndefined();
     for (const slice of slices) pool.release(slice);
@@ -46,7 +45,7 @@ describe('Pool', () => {
 
   test('keeps a little memory warm and gives the rest back', () => {
     const memory = new Memory();
-    const pool = new Pool(memory, POOL_SIZE);
+    const pool = new Pool(memory);
     for (let i = 0; i < 3; i++) pool.release(allocate(pool, MIB));
     expect(memory.discarded).toEqual([]);
     pool.release(allocate(pool, 64 * MIB));
@@ -55,7 +54,7 @@ describe('Pool', () => {
 
   test('gives back once what was touched once', () => {
     const memory = new Memory();
-    const pool = new Pool(memory, POOL_SIZE);
+    const pool = new Pool(memory);
     pool.release(allocate(pool, 64 * MIB));
     for (let i = 0; i < 3; i++) pool.release(allocate(pool, MIB));
     expect(memory.discarded).toHaveLength(1);
@@ -74,7 +73,7 @@ describe('Pool', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const memory = new Memory();
-        const pool = new Pool(memory, POOL_SIZE);
+        const pool = new Pool(memory);
         const live: Slice[] = [];
         /** Chunks whose pages are in memory. */
         const touched = new Set<number>();
@@ -115,7 +114,7 @@ describe('Pool', () => {
     );
     fc.assert(
       fc.property(fc.array(operation, { maxLength: 200 }), (operations) => {
-        const pool = new Pool(new Memory(), POOL_SIZE);
+        const pool = new Pool(new Memory());
         const live: Slice[] = [];
         for (const step of operations) {
           if ('size' in step) {

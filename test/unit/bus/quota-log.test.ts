@@ -4,7 +4,6 @@ import { Errno } from '../../../src/base/errno.js';
 import { Pool } from '../../../src/bus/pool.js';
 import type { Budgets, UserLimits } from '../../../src/bus/quota.js';
 import { QuotaLog } from '../../../src/bus/quota-log.js';
-import { POOL_SIZE } from '../../../src/bus1/bus1-abi.js';
 import { Bus } from '../../../src/bus1/model/bus.js';
 import type { Peer } from '../../../src/bus1/model/peer.js';
 import { SendTransaction } from '../../../src/bus1/model/send.js';
@@ -42,7 +41,7 @@ class World {
   }
 
   peer(uid = 0): Peer {
-    return this.bus.addPeer(uid, new Pool(MEMORY, POOL_SIZE), () => {});
+    return this.bus.addPeer(uid, new Pool(MEMORY), () => {});
   }
 }
 

@@ -22,7 +22,7 @@ beforeEach(() => {
   [kernelFd, fd] = packetPair();
   connection = new Connection(fd);
   const waker = { fd: kernelFd, isNeeded: false, collect: () => {} };
-  pending = new PendingCalls(connection, new Outbox(connection, pino({ level: 'silent' })), waker, () => {});
+  pending = new PendingCalls(connection, new Outbox(connection, pino({ level: 'silent' })), waker);
   requests = new Requests(connection, pending);
 });
 
@@ -78,7 +78,7 @@ test('a request that waited is whole', () => {
 
 test('what is looked for is waited for, also while a call waits', () => {
   const flags = fcntl(fd, F_GETFL, 0);
-  pending.suspend({ unique: 0, isInterrupted: false }, new Suspension(), () => {});
+  pending.suspend(new Suspension(), () => {});
   arrive(numbered(1), numbered(2, Opcode.IOCTL));
   requests.next(buffer);
   expect(fcntl(fd, F_GETFL, 0)).toBe(flags | O_NONBLOCK);

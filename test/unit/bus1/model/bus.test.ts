@@ -1,10 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Errno } from '../../../../src/base/errno.js';
-import { Pool } from '../../../../src/bus/pool.js';
+import { POOL_SIZE, Pool } from '../../../../src/bus/pool.js';
 import type { Quotas } from '../../../../src/bus/quota.js';
 import type { Slice } from '../../../../src/bus/slice.js';
-import { POOL_SIZE } from '../../../../src/bus1/bus1-abi.js';
 import { Bus } from '../../../../src/bus1/model/bus.js';
 import type { HandleId } from '../../../../src/bus1/model/handle-id.js';
 import { MessageType } from '../../../../src/bus1/model/message.js';
@@ -27,16 +26,14 @@ class World {
   readonly bus = new Bus({ ...LIMITS, handles: 60, slices: 30, inflightBytes: 4000 }, budgets());
   readonly peers: Peer[] = [];
   wakes = 0;
-  private readonly sharedPool = new Pool(MEMORY, POOL_SIZE);
+  private readonly sharedPool = new Pool(MEMORY);
 
   constructor(count: number) {
     for (let i = 0; i < count; i++) this.open(i % 2);
   }
 
   open(uid: number): void {
-    this.peers.push(
-      this.bus.addPeer(uid, uid === 0 ? this.sharedPool : new Pool(MEMORY, POOL_SIZE), () => this.wakes++),
-    );
+    this.peers.push(this.bus.addPeer(uid, uid === 0 ? this.sharedPool : new Pool(MEMORY), () => this.wakes++));
   }
 
   peer(i: number): Peer {
@@ -340,7 +337,7 @@ describe('Bus', () => {
 
   test('a user is kept while it has peers', () => {
     const { bus } = new World(0);
-    const add = () => bus.addPeer(1, new Pool(MEMORY, POOL_SIZE), () => {});
+    const add = () => bus.addPeer(1, new Pool(MEMORY), () => {});
     const [a, b] = [add(), add()];
     expect(b.user).toBe(a.user);
     bus.removePeer(a);
@@ -351,8 +348,8 @@ describe('Bus', () => {
 
   test('and forgotten when the last one goes', () => {
     const { bus } = new World(0);
-    const first = bus.addPeer(1, new Pool(MEMORY, POOL_SIZE), () => {});
+    const first = bus.addPeer(1, new Pool(MEMORY), () => {});
     bus.removePeer(first);
-    expect(bus.addPeer(1, new Pool(MEMORY, POOL_SIZE), () => {}).user).not.toBe(first.user);
+    expect(bus.addPeer(1, new Pool(MEMORY), () => {}).user).not.toBe(first.user);
   });
 });

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Errno } from '../../../../src/base/errno.js';
-import { Pool } from '../../../../src/bus/pool.js';
-import { POOL_SIZE } from '../../../../src/bus1/bus1-abi.js';
+import { POOL_SIZE, Pool } from '../../../../src/bus/pool.js';
 import { Bus } from '../../../../src/bus1/model/bus.js';
 import type { Peer } from '../../../../src/bus1/model/peer.js';
 import { SendTransaction } from '../../../../src/bus1/model/send.js';
@@ -26,7 +25,7 @@ describe('sliceLayout', () => {
 describe('SendTransaction', () => {
   test('a slice may be as large as the pool', () => {
     const bus = new Bus({ ...LIMITS, inflightBytes: 2 ** 31 - 1 }, budgets());
-    const peer = bus.addPeer(0, new Pool(MEMORY, POOL_SIZE), () => {});
+    const peer = bus.addPeer(0, new Pool(MEMORY), () => {});
     const results = [POOL_SIZE, POOL_SIZE + 1, POOL_SIZE - 7].map((nBytes) => {
       const transaction = new SendTransaction(peer, nBytes, { securityContext: () => undefined });
       transaction.attach(undefined);
@@ -39,7 +38,7 @@ describe('SendTransaction', () => {
 
   test("another user's messages take a share of what the receiver's user has in flight", () => {
     const bus = new Bus({ ...LIMITS, inflightBytes: 800 }, budgets());
-    const [own, stranger, other] = [0, 1, 2].map((uid) => bus.addPeer(uid, new Pool(MEMORY, POOL_SIZE), () => {}));
+    const [own, stranger, other] = [0, 1, 2].map((uid) => bus.addPeer(uid, new Pool(MEMORY), () => {}));
     if (!own || !stranger || !other) throw new Error('no peers');
     const send = (from: Peer, nBytes: number): Errno => {
       const handle = own.transferHandle(8, from);
@@ -69,7 +68,7 @@ describe('SendTransaction', () => {
 
   test('reads the security context once, and only for receivers that want it', () => {
     const bus = new Bus(LIMITS, budgets());
-    const [sender, a, b, c] = [0, 1, 2, 3].map(() => bus.addPeer(0, new Pool(MEMORY, POOL_SIZE), () => {}));
+    const [sender, a, b, c] = [0, 1, 2, 3].map(() => bus.addPeer(0, new Pool(MEMORY), () => {}));
     if (!sender || !a || !b || !c) throw new Error('no peers');
     a.wantsSecctx = true;
     c.wantsSecctx = true;

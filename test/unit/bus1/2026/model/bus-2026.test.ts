@@ -10,14 +10,16 @@ import { Handle, type Node } from '../../../../../src/bus1/2026/model/node-2026.
 import type { Peer } from '../../../../../src/bus1/2026/model/peer-2026.js';
 import { TransferTransaction } from '../../../../../src/bus1/2026/model/transfer.js';
 import { budgets } from '../../../../support/budgets.js';
-import { FakeViewpoint } from '../../../../support/client.js';
 
 const LIMITS: Limits = { objects: 60, bytes: 500 };
 const PLENTY: Limits = { objects: 1e6, bytes: 1e6 };
 
 function addPeer(bus: Bus, uid = 0, wake = () => {}): Peer {
   const credentials = { uid, gid: 0, pid: 1, tid: 1 };
-  return bus.addPeer({ identity: { credentials, seenFrom: () => credentials }, viewpoint: new FakeViewpoint(0) }, wake);
+  return bus.addPeer(
+    { identity: { credentials, seenFrom: () => credentials }, viewpoint: { release: () => {} } },
+    wake,
+  );
 }
 
 /** A new node of one peer and a handle to it of another, by id, or an errno. */
