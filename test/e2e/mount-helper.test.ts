@@ -14,7 +14,10 @@ beforeAll(() => {
   directory = temporaryDirectory('helper');
 });
 
-/** Runs a script with the helper and bus1fs in /sbin, in a mount namespace that sees it there alone. */
+/**
+ * Runs a script with the helper and bus1fs in /sbin and Node in /usr/local/bin, wherever it is on this machine, in a mount namespace
+ * that sees them there alone.
+ */
 const withHelper = (script: string) =>
   run('unshare', [
     ...['--mount', 'sh', '-euc'],
@@ -23,6 +26,9 @@ const withHelper = (script: string) =>
      mount -t overlay -o lowerdir=/usr/sbin,upperdir=${directory}/work/u,workdir=${directory}/work/w none /usr/sbin
      cp ${HELPER} /usr/sbin/mount.bus1
      ln -s ${CLI} /usr/sbin/bus1fs
+     touch ${directory}/work/node && mount --bind ${process.execPath} ${directory}/work/node
+     mount -t tmpfs none /usr/local/bin && touch /usr/local/bin/node
+     mount --bind ${directory}/work/node /usr/local/bin/node
      cd ${directory}
      ${script}`,
   ]);
@@ -42,8 +48,8 @@ describe('mount -t bus1', () => {
 
   test('finds Node where mount(8) does not look', async () => {
     const outcome = await withHelper(`
-      mount -t tmpfs none /usr/local/bin && cp ${process.execPath} /usr/local/bin/node
-      touch nothing && mount --bind nothing ${process.execPath}
+      touch nothing
+      [ ${process.execPath} = /usr/local/bin/node ] || mount --bind nothing ${process.execPath}
       mount -t bus1 -o nolink,log-file=${directory}/log bus1 ${directory}/c
       umount ${directory}/c`);
     expect(outcome).toMatchObject({ status: 0, stdout: `bus1fs ready: ${directory}/c/bus1\n` });
