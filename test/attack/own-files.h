@@ -17,11 +17,12 @@
 #define FILE_SIZE (64UL << 20)
 
 /* When requests are answered, in ms, and how many there were. Both processes have it. */
-static volatile struct {
+struct own {
 	int read, flush, poll;
 	size_t prompt; /* reads up to this offset are always answered at once */
 	long reads, flushes, polls;
-} * own;
+};
+static volatile struct own *own;
 
 static char own_directory[200];
 

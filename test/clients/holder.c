@@ -35,8 +35,7 @@ int main(int argc, char **argv)
 		struct bus1_cmd_peer_reset q;
 		const uint8_t *map = pool(peer);
 		EXPECT(recv_message(peer, &recv), 0);
-		while (getchar() != EOF)
-			;
+		while (getchar() != EOF) continue;
 		printf("%.*s ", (int)recv.msg.n_bytes, (const char *)map + recv.msg.offset);
 		printf("%s %s\n", strerrorname_np(-query(peer, &q)), strerrorname_np(-send_text(peer, 8, "x")));
 		return 0;
