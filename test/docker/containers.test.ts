@@ -112,7 +112,11 @@ const NOT_BESIDE_THE_DAEMON = new Set([
 ]);
 
 /** Cases that need what Docker does not give to a container by default: clone(CLONE_NEWPID). */
-const NEEDS_MORE = new Set(['an_invisible_sender_is_0']);
+const NEEDS_MORE = new Set([
+  'an_invisible_sender_is_0',
+  'a_namespace_of_the_same_number_is_another_one',
+  'a_result_that_can_be_written_now_and_then',
+]);
 
 /** Runs something with a directory whose mounts propagate, as /run of a systemd machine does. */
 async function withSharedDirectory(use: (directory: string) => Promise<void>): Promise<void> {
