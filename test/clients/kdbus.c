@@ -107,8 +107,11 @@ static struct connection hello(__u64 flags, __u64 attach)
 {
 	struct connection made = { .fd = open_bus() };
 	struct kdbus_cmd_hello cmd = {
-		.size = sizeof(cmd), .flags = flags, .attach_flags_send = _KDBUS_ATTACH_ANY,
-		.attach_flags_recv = attach, .pool_size = POOL,
+		.size = sizeof(cmd),
+		.flags = flags,
+		.attach_flags_send = _KDBUS_ATTACH_ANY,
+		.attach_flags_recv = attach,
+		.pool_size = POOL,
 	};
 	struct kdbus_cmd_free discard = { .size = sizeof(discard) };
 
@@ -449,7 +452,9 @@ static void await_touch(const struct slow_page *page)
 static void bring(const struct slow_page *page, const void *content)
 {
 	struct uffdio_copy copy = {
-		.dst = (__u64)(unsigned long)page->address, .src = (__u64)(unsigned long)content, .len = 4096,
+		.dst = (__u64)(unsigned long)page->address,
+		.src = (__u64)(unsigned long)content,
+		.len = 4096,
 	};
 
 	CHECK(ioctl(page->fd, UFFDIO_COPY, &copy) == 0);
@@ -542,7 +547,10 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } cases[] = {
-#define CASE(name) { #name, name }
+#define CASE(name) \
+	{ \
+#name, name \
+	}
 	CASE(a_message_is_received),
 	CASE(a_poller_is_woken),
 	CASE(metadata_is_the_senders),
