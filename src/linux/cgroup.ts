@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
-import { mounts } from './mount-table.js';
+import { join, relative } from 'node:path';
+import { type MountEntry, mounts } from './mount-table.js';
 
 /** Where a control group, and those above it, say how much memory they may have: in version 1 and 2 (cgroups(7)). */
 const HIERARCHIES = [
@@ -9,14 +9,21 @@ const HIERARCHIES = [
 ] as const;
 
 /** The smallest memory limit of the control groups that this process is in, in bytes; Infinity if there is none, or none to be seen. */
-export function memoryLimit(): number {
-  const groups = readFileSync('/proc/self/cgroup', 'utf8').split('\n');
+export const memoryLimit = (): number =>
+  smallestLimit(readFileSync('/proc/self/cgroup', 'utf8'), mounts(), (file) => readFileSync(file, 'latin1'));
+
+/** The same of a process whose /proc/self/cgroup is `groups`. `read` throws where there is no such file. */
+export function smallestLimit(groups: string, entries: readonly MountEntry[], read: (file: string) => string): number {
   const limits = HIERARCHIES.flatMap(({ type, option, file }) => {
-    const mount = mounts().find(
+    const mount = entries.find(
       (entry) => entry.type === type && (option === undefined || entry.options.includes(option)),
     );
-    const path = groups.map((line) => groupPath(line, option)).find((found) => found !== undefined);
-    return mount === undefined || path === undefined ? [] : limitsOf(mount, path, file);
+    const path = groups
+      .split('\n')
+      .map((line) => groupPath(line, option))
+      .find((found) => found !== undefined);
+    if (mount === undefined || path === undefined) return [];
+    return directoriesOf(mount, path).map((directory) => limitIn(join(directory, file), read));
   });
   return Math.min(...limits);
 }
@@ -28,22 +35,18 @@ function groupPath(line: string, option: string | undefined): string | undefined
   return isMeant ? path : undefined;
 }
 
-/** The limits of a group and of those above it, as far as they are mounted. */
-function limitsOf({ root, mountPoint }: { root: string; mountPoint: string }, path: string, file: string): number[] {
+/** A group and those above it, as far as they are mounted. */
+function directoriesOf({ root, mountPoint }: MountEntry, path: string): string[] {
   const below = relative(root, path);
   // a mount made in another cgroup namespace: the group is not to be seen, but it is at or below what is
-  let directory = below.startsWith('..') ? mountPoint : join(mountPoint, below);
-  const limits: number[] = [];
-  for (; ; directory = dirname(directory)) {
-    limits.push(limitIn(join(directory, file)));
-    if (directory === mountPoint || directory === '/') return limits;
-  }
+  const steps = below === '' || below.startsWith('..') ? [] : below.split('/');
+  return [...steps.keys(), steps.length].map((n) => join(mountPoint, ...steps.slice(0, n)));
 }
 
 /** The group at the root of a hierarchy has no such file, and `max` is no limit. */
-function limitIn(file: string): number {
+function limitIn(file: string, read: (file: string) => string): number {
   try {
-    const limit = Number.parseInt(readFileSync(file, 'latin1'), 10);
+    const limit = Number.parseInt(read(file), 10);
     return Number.isNaN(limit) ? Number.POSITIVE_INFINITY : limit;
   } catch {
     return Number.POSITIVE_INFINITY;

@@ -111,9 +111,10 @@ export class Peer {
     }
     receiver.quotas.handles.charge(1);
     if (!this.quotas.handles.fits(created.length)) {
+      const error = this.refuse('handles', created.length, this);
       receiver.quotas.handles.charge(-1);
       this.uncreate(created);
-      return this.refuse('handles', created.length, this);
+      return error;
     }
     this.quotas.handles.charge(created.length);
     const handle = source.node.handleFor(receiver);

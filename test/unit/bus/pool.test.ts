@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { Budget } from '../../../src/base/budget.js';
 import { POOL_SIZE, Pool } from '../../../src/bus/pool.js';
+import { Quota } from '../../../src/bus/quota.js';
 import type { Slice } from '../../../src/bus/slice.js';
 
 const MIB = 1 << 20;
@@ -101,6 +103,122 @@ describe('Pool', () => {
         }
       }),
     );
+  });
+
+  describe('warmth', () => {
+    const PAGE = 4096;
+    const quotaOf = (budget: Budget): Quota => new Quota(2 ** 40, 0, (left) => left / 2, undefined, budget);
+
+    /** Knows which pages are in memory, and how many slices are in each. */
+    class Pages extends Memory {
+      readonly touched = new Set<number>();
+      readonly used = new Map<number, number>();
+
+      override discard(start: number, end: number): void {
+        expect([start % PAGE, end % PAGE]).toEqual([0, 0]);
+        for (const page of this.touched) {
+          if (page * PAGE < start || page * PAGE >= end) continue;
+          expect(this.used.has(page)).toBe(false);
+          this.touched.delete(page);
+        }
+      }
+
+      use({ offset, end }: Slice, by: 1 | -1): void {
+        for (let page = Math.floor(offset / PAGE); page * PAGE < end; page++) {
+          this.touched.add(page);
+          const users = (this.used.get(page) ?? 0) + by;
+          if (users === 0) this.used.delete(page);
+          else this.used.set(page, users);
+        }
+      }
+
+      /** How many bytes of pages are in memory for nothing. */
+      get idle(): number {
+        return (this.touched.size - this.used.size) * PAGE;
+      }
+    }
+
+    const step = fc.oneof(
+      fc.record({ size: fc.integer({ min: 1, max: 2000 }).map((n) => n * 8) }),
+      fc.record({ size: fc.integer({ min: 1, max: 100 }).map((n) => n * PAGE) }),
+      fc.record({ size: fc.integer({ min: 1, max: 3 }).map((n) => n * MIB) }),
+      fc.record({ release: fc.nat() }),
+      fc.record({ release: fc.nat() }),
+    );
+
+    test('what is free and in memory is charged, in all pools at most what there is, and gone when they are closed', () => {
+      const budget = fc.constantFrom(0, PAGE, 10 * PAGE + 5, MIB, 100 * MIB);
+      const steps = fc.array(fc.tuple(fc.nat({ max: 2 }), step), { maxLength: 60 });
+      fc.assert(
+        fc.property(budget, steps, (max, actions) => {
+          const warm = new Budget(max);
+          const user = quotaOf(warm);
+          const pools = [0, 1, 2].map(() => {
+            const memory = new Pages();
+            const pool = new Pool(memory);
+            pool.warmth = user;
+            return { pool, memory, live: [] as Slice[] };
+          });
+          for (const [i, action] of actions) {
+            const { pool, memory, live } = pools[i] as (typeof pools)[number];
+            if ('size' in action) {
+              const slice = allocate(pool, action.size);
+              memory.use(slice, 1);
+              live.push(slice);
+            } else if (live.length > 0) {
+              const slice = live.splice(action.release % live.length, 1)[0] as Slice;
+              memory.use(slice, -1);
+              pool.release(slice);
+            }
+            for (const { memory } of pools) expect(memory.idle).toBeLessThanOrEqual(2 * MIB);
+            expect(pools.reduce((sum, { memory }) => sum + memory.idle, 0)).toBeLessThanOrEqual(user.used);
+            expect(user.used).toBe(warm.used);
+            expect(user.used).toBeLessThanOrEqual(max / 2);
+          }
+          for (const { pool, memory, live } of pools) {
+            // one is written to for longer than there is anybody to receive it
+            const last = live.pop();
+            for (const slice of live) {
+              memory.use(slice, -1);
+              pool.release(slice);
+            }
+            if (last !== undefined) memory.use(last, -1);
+            pool.close();
+            if (last !== undefined) {
+              memory.use(last, 1);
+              memory.use(last, -1);
+              pool.release(last);
+            }
+            expect(memory.touched.size).toBe(0);
+          }
+          expect([user.used, warm.used]).toEqual([0, 0]);
+        }),
+      );
+    });
+
+    test('the end of the pool is a page like others', () => {
+      const memory = new Pages();
+      const pool = new Pool(memory);
+      const low = allocate(pool, POOL_SIZE - 8);
+      const high = allocate(pool, 8);
+      memory.use(high, 1);
+      memory.use(high, -1);
+      pool.release(high);
+      pool.release(low);
+      pool.close();
+      expect(memory.touched.size).toBe(0);
+    });
+
+    test('pages that are shared with what is in use do not count', () => {
+      const user = quotaOf(new Budget(100 * MIB));
+      const pool = new Pool(new Memory());
+      pool.warmth = user;
+      const [, b] = [allocate(pool, 8), allocate(pool, 8), allocate(pool, 8)] as const;
+      pool.release(b);
+      expect(user.used).toBe(0);
+      pool.release(allocate(pool, 3 * PAGE));
+      expect(user.used).toBe(3 * PAGE);
+    });
   });
 
   test('slices never overlap, the fit is the best one, and all of it comes back', () => {

@@ -82,6 +82,33 @@ describe('QuotaLog', () => {
     expect(world.lines[0]?.msg).toMatch(/peer 1 asked for .* of peer 2, .* raise it with PEER_RESET or --max-handles$/);
   });
 
+  test('what all users have together is told with the way to have more', () => {
+    const world = new World({}, { handles: 4 });
+    const [a, b] = [world.peer(), world.peer()];
+    b.transferHandle(8, b);
+    a.transferHandle(8, b);
+    expect(world.lines).toMatchObject([{ resource: 'handles', bound: 'total', used: 2, max: 4, amount: 1 }]);
+    expect(world.lines[0]?.msg).toBe(
+      'quota exceeded: peer 1 asked for 1 more handles of peer 2, but all users have 2 of 4 in use, and one may have half of ' +
+        'what the others leave; raise it with more memory',
+    );
+  });
+
+  test('held bytes have an option for each user and one for all', () => {
+    for (const [world, bound, option] of [
+      [new World({ heldBytes: 4096 }), 'user', /whose user has 0 of 4096 in use; raise it with --max-held-bytes$/],
+      [new World({}, { heldBytes: 8192 }), 'total', /all users have 0 of 8192 .* --max-total-held-bytes$/],
+    ] as const) {
+      const peer = world.peer();
+      const transaction = new SendTransaction(peer, 4097, { securityContext: () => undefined });
+      transaction.attach(undefined);
+      expect(transaction.address(8)).toBe(Errno.EDQUOT);
+      transaction.abort();
+      expect(world.lines).toMatchObject([{ resource: 'heldBytes', bound, amount: 8192 }]);
+      expect(world.lines[0]?.msg).toMatch(option);
+    }
+  });
+
   test('another user is told that its share is meant', () => {
     const world = new World({ inflightBytes: 800 });
     const [stranger, owner] = [world.peer(1), world.peer(0)];

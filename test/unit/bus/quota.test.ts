@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { Budget } from '../../../src/base/budget.js';
 import { Quota } from '../../../src/bus/quota.js';
 
 const half = (left: number): number => left / 2;
@@ -41,6 +42,30 @@ describe('Quota', () => {
     expect([peers[1].fitsFrom(1, 50), peers[1].fitsFrom(1, 51)]).toEqual([true, false]);
     peers[0].chargeFrom(1, -300);
     expect([peers[0].fitsFrom(1, 400), peers[0].fitsFrom(1, 401)]).toEqual([true, false]);
+  });
+
+  test('a user has no more than its share of what all users have', () => {
+    const budget = new Budget(100);
+    const [a, b] = [1, 2].map((uid) => new Quota(80, uid, half, undefined, budget)) as [Quota, Quota];
+    const peer = new Quota(80, 1, half, a);
+    expect([peer.fits(50), peer.fits(51), a.left]).toEqual([true, false, 50]);
+    peer.charge(50);
+    expect([b.fits(25), b.fits(26), b.left, a.left, budget.used]).toEqual([true, false, 25, 0, 50]);
+    peer.charge(-50);
+    expect([b.left, budget.used, new Quota(20, 3, half, undefined, budget).left]).toEqual([50, 0, 20]);
+  });
+
+  test('says what is in the way', () => {
+    const budget = new Budget(100);
+    const user = new Quota(40, 0, half, undefined, budget);
+    const peer = new Quota(30, 0, half, user);
+    expect(peer.obstacle(41)).toEqual({ bound: 'user', used: 0, max: 40 });
+    expect(peer.obstacle(31)).toEqual({ bound: 'peer', used: 0, max: 30 });
+    expect(peer.obstacle(20)).toEqual({ bound: 'share', used: 0, max: 30 });
+    budget.charge(50);
+    expect(peer.obstacle(26)).toEqual({ bound: 'total', used: 50, max: 100 });
+    expect(user.obstacle(41)).toEqual({ bound: 'user', used: 0, max: 40 });
+    expect(user.obstacle(26)).toEqual({ bound: 'total', used: 50, max: 100 });
   });
 
   test('whoever may take does not exceed the limit, and all of it comes back', () => {

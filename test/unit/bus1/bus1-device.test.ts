@@ -46,6 +46,31 @@ describe('open', () => {
     expect(world.tryOpen(client)).not.toBeTypeOf('number');
   });
 
+  test('of more files than a user may have is refused before anything is looked at; others have theirs', () => {
+    const small = new World({ peers: 2 });
+    const [a, b] = [small.open(), small.open()];
+    const client = Object.assign(new Client(), { identityError: Errno.ENFILE });
+    for (let i = 0; i < 2; i++) expect(small.tryOpen(client)).toBe(Errno.EMFILE);
+    expect(small.lines.map(({ msg }) => msg)).toEqual([
+      'quota exceeded: thread 301 (uid 1000, client) asked for 1 more peers of uid 1000, whose user has 2 of 2 in use; raise it ' +
+        'with --max-peers',
+    ]);
+    small.open(new Client(1001));
+    a.close();
+    expect(small.open().file.peer.user).toBe(b.file.peer.user);
+  });
+
+  test('of more than half of what the others leave is refused', () => {
+    const small = new World({}, { peers: 10 });
+    const count = (uid: number): number => {
+      const client = new Client(uid);
+      for (let n = 0; ; n++) if (small.tryOpen(client) === Errno.EMFILE) return n;
+    };
+    expect([count(1), count(2), count(3), count(4), count(5)]).toEqual([5, 2, 1, 1, 0]);
+    expect(small.lines[0]?.msg).toContain('all users have 5 of 10 in use');
+    expect(small.lines[0]?.msg).toContain('vm.max_map_count');
+  });
+
   test('the last close gives everything back', () => {
     const client = new Client();
     const a = world.open(client);
@@ -54,6 +79,38 @@ describe('open', () => {
     expect([a.memory.isReleased, client.viewpoints[0]?.isReleased]).toEqual([true, true]);
     expect(world.device.status().peers).toEqual([]);
   });
+});
+
+test('status tells what each user and all of them use, and may use', () => {
+  const small = new World({ peers: 7, heldBytes: 100_000 }, { peers: 70, heldBytes: 900_000 });
+  const a = small.open(new Client(1000));
+  a.send({ destinations: [8], payload: 'x'.repeat(5000), handles: [16] });
+  small.descriptors.charge(1000, 3);
+  small.open(new Client(1001));
+  const { users, totals } = small.device.status();
+  expect(users).toEqual([
+    {
+      uid: 1000,
+      peers: { used: 1, max: 7 },
+      slices: { used: 1, max: 16384 },
+      handles: { used: 3, max: 65536 },
+      inflightBytes: { used: 5008, max: 16 << 20 },
+      inflightFds: { used: 0, max: 4096 },
+      heldBytes: { used: 8192, max: 100_000 },
+      descriptors: 3,
+    },
+    expect.objectContaining({ uid: 1001, peers: { used: 1, max: 7 }, descriptors: 0 }),
+  ]);
+  expect(totals).toMatchObject({
+    peers: { used: 2, max: 70 },
+    slices: { used: 1 },
+    handles: { used: 3 },
+    heldBytes: { used: 8192, max: 900_000 },
+    warmBytes: { used: 0 },
+    descriptors: { used: 3 },
+  });
+  a.close();
+  expect(small.device.status()).toMatchObject({ users: [{ uid: 1001 }], totals: { heldBytes: { used: 0 } } });
 });
 
 describe('opens of one inode', () => {

@@ -219,6 +219,12 @@ const FAULTS: readonly Fault[] = [
     isReceivers: true,
     given: () => receiver.reset({ flags: 0, max_inflight_bytes: 7 }),
   }),
+  fault('no memory left for the user', Errno.EDQUOT, () => ({}), {
+    isReceivers: true,
+    given: () => {
+      receiver.file.peer.user.heldBytes.max = 4095;
+    },
+  }),
   fault('a payload that cannot be read', Errno.EFAULT, () => ({ vectors: [{ address: BAD_ADDRESS, length: 5 }] })),
   fault('a new node more than there may be', Errno.EDQUOT, () => ({ destinations: [handle, 800] }), {
     given: () => sender.reset({ flags: 0, max_handles: 1 }),
@@ -421,6 +427,15 @@ describe('SEED', () => {
     seed('x');
     expect([sender.receive(), sender.wakes]).toEqual([Errno.EAGAIN, 0]);
   });
+});
+
+test('descriptors that cannot be held are logged', () => {
+  client.takeError = Errno.EDQUOT;
+  world.descriptors.charge(1000, 8);
+  expect(sender.send({ destinations: [handle], fds: [3, 4] })).toBe(Errno.EDQUOT);
+  expect(world.lines.at(-1)?.msg).toMatch(
+    /asked for 2 more descriptors of peer 1 .*, but all users have 8 of \d+ in use, .*; raise it with ulimit -n/,
+  );
 });
 
 test('a caller that lacks descriptors to be known by is told that it is a matter of quota', () => {

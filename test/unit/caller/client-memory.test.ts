@@ -7,6 +7,7 @@ import { createEventfd } from '../../../src/linux/eventfd.js';
 import { close } from '../../../src/linux/file.js';
 import { NativeBuffer } from '../../../src/linux/native-buffer.js';
 import { stopTicking } from '../../../src/linux/ticker.js';
+import { accounts } from '../../support/budgets.js';
 
 const UID = 1000;
 const BAD_ADDRESS = 0x1000;

@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Errno } from '../../../src/base/errno.js';
 import type { ClientMemory } from '../../../src/caller/client-memory.js';
-import { Hands } from '../../../src/caller/hands.js';
+import { Hands, type HandsOptions } from '../../../src/caller/hands.js';
 import { CallRefused, Suspension } from '../../../src/device.js';
 import { Epoll } from '../../../src/linux/epoll.js';
 import { createEventfd } from '../../../src/linux/eventfd.js';
@@ -17,6 +17,7 @@ const ROOT = 0;
 const MAX_PER_USER = 2;
 
 let doneFd: number;
+let options: HandsOptions;
 let hands: Hands;
 let pages: SlowPage[];
 let lines: { readonly level: number; readonly uid: number; readonly msg: string }[];
@@ -26,7 +27,8 @@ beforeEach(() => {
   lines = [];
   pages = [];
   const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) });
-  hands = new Hands({ doneFd, bytes: accounts(), maxPerUser: MAX_PER_USER, trusted: new Set([ROOT]), log });
+  options = { doneFd, bytes: accounts(), maxPerUser: MAX_PER_USER, trusted: new Set([ROOT]), log };
+  hands = new Hands(options);
 });
 
 afterEach(() => {
@@ -131,6 +133,27 @@ describe('Hands', () => {
   test('users who are trusted have none', () => {
     expect(hands.acquire(ROOT)).toBe(hands.direct);
     expect(hands.direct.hand).toBeUndefined();
+  });
+
+  test('large payloads on their way count for their user until the call is over', () => {
+    const bytes = accounts(1 << 20);
+    const memory = new Hands({ ...options, bytes }).acquire(1000);
+    const source = new NativeBuffer(600 << 10);
+    const fetch = (length: number): Uint8Array | Errno => {
+      const vector = memory.scratch(16);
+      vector.setU64(0, source.address);
+      vector.setU64(8, length);
+      return memory.fetch(TID, length, 1, 0);
+    };
+    expect(fetch(64 << 10)).toHaveLength(64 << 10);
+    memory.reset();
+    expect(bytes.held(1000)).toBe(0);
+    expect(fetch(300 << 10)).toHaveLength(300 << 10);
+    expect([bytes.held(1000), fetch(301 << 10)]).toEqual([300 << 10, Errno.EDQUOT]);
+    memory.reset();
+    expect([bytes.held(1000), bytes.budget.used]).toEqual([0, 0]);
+    expect(fetch(600 << 10)).toBe(Errno.EDQUOT);
+    memory.reset();
   });
 
   test('one that comes back is used again', () => {

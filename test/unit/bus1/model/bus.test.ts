@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Errno } from '../../../../src/base/errno.js';
 import { POOL_SIZE, Pool } from '../../../../src/bus/pool.js';
-import type { Quotas } from '../../../../src/bus/quota.js';
+import type { Quota, Quotas } from '../../../../src/bus/quota.js';
 import type { Slice } from '../../../../src/bus/slice.js';
 import { Bus } from '../../../../src/bus1/model/bus.js';
 import type { HandleId } from '../../../../src/bus1/model/handle-id.js';
@@ -16,14 +16,23 @@ import { budgets, LIMITS } from '../../../support/budgets.js';
 const CREDENTIALS = { uid: 0, gid: 0, pid: 1, tid: 1 };
 const SENDER: Identity = { credentials: CREDENTIALS, seenFrom: () => CREDENTIALS };
 const MEMORY = { address: 0, write: () => true, discard: () => {}, retain: () => {}, release: () => {} };
+const PAGE_SIZE = 4096;
 const OWN_IDS = [0, 8, 16, 24];
 
 const usedOf = ({ slices, handles, inflightBytes, inflightFds }: Quotas): number[] =>
   [slices, handles, inflightBytes, inflightFds].map(({ used }) => used);
 
+/** What senders of other users take of a quota, by their uid. */
+const foreignOf = (quota: Quota): Map<number, number> =>
+  new Map(Reflect.get(quota, 'foreign') as Map<number, number> | undefined);
+
 /** A bus whose peers, of which those of user 0 share a pool, remember what they own and receive, to check invariants against. */
 class World {
-  readonly bus = new Bus({ ...LIMITS, handles: 60, slices: 30, inflightBytes: 4000 }, budgets());
+  readonly budgets = budgets({ handles: 100 });
+  readonly bus = new Bus(
+    { ...LIMITS, handles: 60, slices: 30, inflightBytes: 4000, heldBytes: 40 * 4096 },
+    this.budgets,
+  );
   readonly peers: Peer[] = [];
   wakes = 0;
   private readonly sharedPool = new Pool(MEMORY);
@@ -164,14 +173,21 @@ describe('Bus', () => {
   function checkInvariants(world: World): void {
     const strong = new Map<Node, number>();
     const shared: Slice[] = [];
+    const totals = { handles: 0, slices: 0, pages: 0 };
     const add = (node: Node, n: number): void => void strong.set(node, (strong.get(node) ?? 0) + n);
     for (const each of world.peers) {
       let handleCharge = 0;
       let bytes = 0;
       let deliverable = 0;
+      const senders = { slices: new Map<number, number>(), handles: new Map<number, number>() };
+      const count = (of: keyof typeof senders, uid: number, n: number): void => {
+        if (uid !== each.user.uid && n > 0) senders[of].set(uid, (senders[of].get(uid) ?? 0) + n);
+      };
       const slices = new Set<Slice>();
       for (const handle of each.visibleHandles()) {
         handleCharge += handle.userReferences;
+        const foreign = Reflect.get(handle, 'foreign') as Map<number, number> | undefined;
+        for (const [uid, n] of foreign ?? []) count('handles', uid, n);
         add(handle.node, handle.userReferences - (handle.isOwner && handle.node.isLive ? 1 : 0));
         expect(handle.node.handleOf(each)).toBe(handle);
       }
@@ -186,6 +202,7 @@ describe('Bus', () => {
         bytes += message.cargo.slice.size;
         slices.add(message.cargo.slice);
         handleCharge += message.cargo.handles.length;
+        count('handles', message.cargo.senderUid, message.cargo.handles.length);
         for (const handle of message.cargo.handles) add(handle.node, 1);
       }
       const seed = each.inbox.seed?.cargo;
@@ -200,9 +217,25 @@ describe('Bus', () => {
       expect(each.quotas.handles.used).toBe(handleCharge);
       expect(each.quotas.inflightBytes.used).toBe(bytes);
       expect(each.quotas.slices.used).toBe(slices.size);
+      for (const slice of slices) count('slices', slice.sender, 1);
+      expect(foreignOf(each.quotas.slices)).toEqual(senders.slices);
+      expect(foreignOf(each.quotas.handles)).toEqual(senders.handles);
+      const { quotas } = each.user;
+      for (const quota of [quotas.slices, quotas.handles, quotas.inflightBytes]) {
+        for (const [, held] of foreignOf(quota)) expect(held).toBeLessThanOrEqual(quota.max / 2);
+      }
       expect(each.slices.bytes).toBe([...slices].reduce((sum, { size }) => sum + size, 0));
       if (each.user.uid === 0) shared.push(...slices);
+      totals.handles += handleCharge;
+      totals.slices += slices.size;
+      for (const { offset, end } of slices) {
+        totals.pages += Math.ceil(end / PAGE_SIZE) - Math.floor(offset / PAGE_SIZE);
+      }
     }
+    expect(world.budgets.handles.used).toBe(totals.handles);
+    expect(world.budgets.slices.used).toBe(totals.slices);
+    expect(world.budgets.heldBytes.used).toBe(totals.pages * PAGE_SIZE);
+    expect(world.budgets.peers.used).toBe(world.peers.length);
     shared.sort((a, b) => a.offset - b.offset);
     for (const [i, slice] of shared.entries()) expect(slice.offset).toBeGreaterThanOrEqual(shared[i - 1]?.end ?? 0);
     for (const [node, count] of strong) {
@@ -241,7 +274,18 @@ describe('Bus', () => {
           }
           expect(each.inbox.length).toBe(0);
           expect(each.slices.bytes).toBe(0);
+          for (const quota of [
+            each.quotas.slices,
+            each.user.quotas.slices,
+            each.quotas.handles,
+            each.user.quotas.handles,
+          ]) {
+            expect(foreignOf(quota).size).toBe(0);
+          }
+          for (const quota of [each.user.peers, each.user.heldBytes]) expect(quota.used).toBe(0);
         }
+        const { peers, slices, handles, heldBytes } = world.budgets;
+        expect([peers, slices, handles, heldBytes].map(({ used }) => used)).toEqual([0, 0, 0, 0]);
       }),
       { numRuns: 300 },
     );
