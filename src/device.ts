@@ -146,7 +146,7 @@ export interface Caller {
   command(): string;
   /** Who it is, to be told to others later. An errno where that cannot be found out: nobody is ever guessed. */
   identity(): Identity | Errno;
-  /** The namespaces it sees others from, pinned until release(). */
+  /** The namespaces it sees others from, pinned until release(). EMFILE if the daemon can hold no descriptors more for its user. */
   viewpoint(): Viewpoint | Errno;
   /** Its security context, or undefined where no LSM gives one. */
   securityContext(): Uint8Array | undefined | Errno;

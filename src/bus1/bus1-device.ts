@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Accounts } from '../base/budget.js';
 import { Errno } from '../base/errno.js';
 import { type MappedMemory, POOL_SIZE, Pool } from '../bus/pool.js';
-import type { Budgets, Obstacle, UserLimits } from '../bus/quota.js';
+import type { Budgets, Obstacle, Resource, UserLimits } from '../bus/quota.js';
 import { QuotaLog } from '../bus/quota-log.js';
 import type { Attributes, Caller, DeviceNode, OpenFile } from '../device.js';
 import { COMMANDS as COMMANDS_2026 } from './2026/commands-2026.js';
@@ -15,6 +15,9 @@ import { Bus } from './model/bus.js';
 import type { Peer } from './model/peer.js';
 
 const PAGE_SIZE = 4096;
+
+/** How many descriptors a viewpoint takes at most. */
+const VIEWPOINT_DESCRIPTORS = 2;
 
 const EXHAUSTED =
   'out of descriptors, of memory or of memory mappings, of which each peer takes one; the sysctl vm.max_map_count raises their number';
@@ -83,10 +86,14 @@ export class Bus1Device implements DeviceNode {
 
   open(caller: Caller, siblings: ReadonlySet<OpenFile>): OpenFile | Errno {
     const { peers } = this.context.bus.user(caller.uid);
-    if (!peers.fits(1)) return this.refusePeer(caller, peers.obstacle(1));
+    if (!peers.fits(1)) return this.refuseOpen(caller, 'peers', 1, peers.obstacle(1));
     const identity = caller.identity();
     if (typeof identity === 'number') return identity;
     const viewpoint = caller.viewpoint();
+    if (viewpoint === Errno.EMFILE) {
+      const { used, max } = this.context.descriptors;
+      return this.refuseOpen(caller, 'descriptors', VIEWPOINT_DESCRIPTORS, { bound: 'total', used, max });
+    }
     if (typeof viewpoint === 'number') return viewpoint;
     const pool = siblings.size > 0 ? this.sharePool(siblings, caller.uid) : this.createPool(caller.uid);
     if (typeof pool === 'number') {
@@ -101,9 +108,9 @@ export class Bus1Device implements DeviceNode {
     return file;
   }
 
-  private refusePeer(caller: Caller, obstacle: Obstacle): Errno {
+  private refuseOpen(caller: Caller, resource: Resource, amount: number, obstacle: Obstacle): Errno {
     this.quotaLog.report(
-      { holder: this.context.bus.user(caller.uid), resource: 'peers', amount: 1, obstacle },
+      { holder: this.context.bus.user(caller.uid), resource, amount, obstacle },
       () => `thread ${caller.tid} (uid ${caller.uid}, ${caller.command()})`,
       () => `uid ${caller.uid}`,
     );

@@ -55,7 +55,7 @@ export class BlockedCaller implements CallerSlot {
   }
 
   viewpoint(): Viewpoint | Errno {
-    return Viewpoint.of(this.tid, this.uid, this.closer.accounts);
+    return Viewpoint.of(this.tid, this.uid, this.closer);
   }
 
   securityContext(): Uint8Array | undefined | Errno {

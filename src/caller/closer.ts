@@ -4,7 +4,7 @@ import { MAX_CALLS, Syscall, SystemCallThread } from '../linux/system-call-threa
 /** How many threads may be closing at once, for one user and in all. */
 const MAX_PER_USER = 8;
 const MAX_THREADS = 1024;
-/** How many of a user's descriptors may be waiting to be closed before no more of them are taken. */
+/** How many of a user's descriptors may be waiting to be closed before no more of them are held. */
 const MAX_UNCLOSED = 4096;
 
 /** What a user's messages have brought and nobody holds any more. */
@@ -23,7 +23,7 @@ interface Leftovers {
  */
 export class Closer {
   private readonly doneFd: number;
-  /** What is held of users' descriptors, what is not yet closed included. */
+  /** What is held for users, what is not known to be closed included. */
   readonly accounts: Accounts;
   private readonly idle: SystemCallThread[] = [];
   private readonly busy = new Map<SystemCallThread, Leftovers>();
@@ -52,11 +52,15 @@ export class Closer {
     this.employ(user);
   }
 
-  /** Whether so many of a user's do not get closed that no more may be taken. */
-  isStuck(uid: number): boolean {
-    if ((this.users.get(uid)?.unclosed ?? 0) < MAX_UNCLOSED) return false;
+  /** Whether so many more descriptors may be held for a user: not if those it had do not get closed. */
+  mayHold(uid: number, count: number): boolean {
+    if (this.hasRoom(uid, count)) return true;
     this.collect();
-    return (this.users.get(uid)?.unclosed ?? 0) >= MAX_UNCLOSED;
+    return this.hasRoom(uid, count);
+  }
+
+  private hasRoom(uid: number, count: number): boolean {
+    return this.accounts.fits(uid, count) && (this.users.get(uid)?.unclosed ?? 0) < MAX_UNCLOSED;
   }
 
   /** Whether something waits for a thread. */

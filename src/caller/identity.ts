@@ -1,8 +1,8 @@
 import { readSync } from 'node:fs';
-import type { Accounts } from '../base/budget.js';
 import { Errno } from '../base/errno.js';
 import type { Identity as CallerIdentity, Viewpoint as CallerViewpoint, Credentials } from '../device.js';
 import { close, O_CLOEXEC, open } from '../linux/file.js';
+import type { Closer } from './closer.js';
 import { errnoOf, namespaceOf, OUR_USER_NAMESPACE, type Thread, threadOf } from './thread.js';
 
 /** What is seen of an id that a user namespace does not map. */
@@ -45,16 +45,16 @@ export class Viewpoint implements CallerViewpoint {
     this.groups = groups;
   }
 
-  /** That of thread `tid`, or why it cannot be told. The descriptors it takes count for user `uid` in `accounts`. */
-  static of(tid: number, uid: number, accounts: Accounts): Viewpoint | Errno {
+  /** That of thread `tid`, or why it cannot be told. The descriptors it takes count for user `uid`, with those that `closer` has to close. */
+  static of(tid: number, uid: number, closer: Closer): Viewpoint | Errno {
     const thread = threadOf(tid);
     if (typeof thread === 'number') return thread;
     const pidNamespace = thread.pidNamespaces.at(-1) ?? '';
     const userNamespace = namespaceOf(tid, 'user');
     if (userNamespace === undefined) return Errno.ENFILE;
     if (userNamespace === OUR_USER_NAMESPACE) return new Viewpoint(pidNamespace, undefined, undefined);
-    if (!accounts.fits(uid, 2)) return Errno.EMFILE;
-    const count = (n: number): void => accounts.charge(uid, n);
+    if (!closer.mayHold(uid, 2)) return Errno.EMFILE;
+    const count = (n: number): void => closer.accounts.charge(uid, n);
     const users = IdMap.open(`/proc/${tid}/uid_map`, count);
     if (typeof users === 'number') return users;
     const groups = IdMap.open(`/proc/${tid}/gid_map`, count);

@@ -51,7 +51,7 @@ export function takeFiles(
   closer: Closer,
   isOurs: (deviceMajor: number, deviceMinor: number, inode: number) => boolean,
 ): TakenFiles | Errno {
-  if (!closer.accounts.fits(uid, numbers.length) || closer.isStuck(uid)) return Errno.EDQUOT;
+  if (!closer.mayHold(uid, numbers.length)) return Errno.EDQUOT;
   const pidfd = pidfdOpen(tid);
   if (pidfd < 0) return isExhausted(pidfd) ? Errno.EDQUOT : Errno.EBADF;
   const taken: number[] = [];

@@ -52,6 +52,7 @@ const bus1 = new Bus1Device({
 });
 
 const status = new Text(() => {
+  closer.collect();
   const report: DaemonStatus = {
     version: VERSION,
     pid: process.ppid,
