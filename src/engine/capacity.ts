@@ -13,12 +13,14 @@ import { memoryLimit } from '../linux/cgroup.js';
 
 const OF_CLIENTS = 3 / 4;
 const MIB = 1 << 20;
-/** A fresh process needs so much memory at least; below twice that, clients and it have half each. */
+/** What it keeps at least; where there is less than twice that, clients have half. */
 const LEAST_RESERVE = 128 * MIB;
+/** What it takes when there are no clients. */
+const FRESH = 48 * MIB;
 /** What pages kept for what comes next may take in addition, beside those in use. */
 const WARM = 1 / 16;
 
-/** The most that one of each takes of the heap, in bytes. */
+/** The most that one of each takes of its own memory, in bytes. */
 const PEER_SIZE = 4096;
 const SLICE_SIZE = 1024;
 const HANDLE_SIZE = 1024;
@@ -28,11 +30,11 @@ export function budgets(heldBytes: number | undefined): Budgets {
   const memory = Math.min(memoryLimit(), totalmem());
   const reserve = Math.max((1 - OF_CLIENTS) * memory, Math.min(memory / 2, LEAST_RESERVE));
   const held = heldBytes ?? memory - reserve;
-  const heap = getHeapStatistics().heap_size_limit;
+  const own = OF_CLIENTS * Math.min(getHeapStatistics().heap_size_limit, Math.max(reserve - FRESH, reserve / 4));
   return {
-    peers: new Budget(Math.min(OF_CLIENTS * maxMappings(), heap / 8 / PEER_SIZE)),
-    slices: new Budget(heap / 8 / SLICE_SIZE),
-    handles: new Budget(heap / 2 / HANDLE_SIZE),
+    peers: new Budget(Math.min(OF_CLIENTS * maxMappings(), own / 6 / PEER_SIZE)),
+    slices: new Budget(own / 6 / SLICE_SIZE),
+    handles: new Budget(((2 / 3) * own) / HANDLE_SIZE),
     heldBytes: new Budget(held),
     warmBytes: new Budget(WARM * held),
   };

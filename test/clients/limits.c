@@ -185,16 +185,16 @@ static void all_that_it_can_get(void)
 	struct bus1_cmd_recv recv;
 	for (int i = 0; i < 50; i++) {
 		int peer = peer_open();
-		__u64 fillers[100];
+		__u64 fillers[20];
 		pool(peer);
 		/* what is kept here lies between pages that are not */
-		for (int n = 0; n < 100; n++) {
+		for (int n = 0; n < 20; n++) {
 			for (piece.size = 8; piece.size <= sizeof payload; piece.size += sizeof payload - 8) {
 				if (send_message(peer, &piece) == 0) EXPECT(recv_message(peer, &recv), 0);
 			}
 			fillers[n] = recv.msg.offset;
 		}
-		for (int n = 0; n < 100; n++) slice_release(peer, fillers[n]);
+		for (int n = 0; n < 20; n++) slice_release(peer, fillers[n]);
 		for (int n = 0; send_chunk(peer, 8) == 0; n++) {
 			CHECK(n < (int)(POOL_SIZE / CHUNK));
 			EXPECT(recv_message(peer, &recv), 0);
