@@ -53,12 +53,13 @@ export const ATTACKS: readonly Attack[] = [
   { program: 'limits', name: 'held_bytes', must: 'EDQUOT', memory: 512, limit: 8000 },
   { program: 'limits', name: 'a_service', must: 'others can send to another of that user', limit: 12_000 },
   { program: 'limits', name: 'many_ids', must: NOBODY_WAITS },
-  { program: 'limits', name: 'colliding_ids', must: 'as fast as others', limit: 8000 },
+  { program: 'limits', name: 'colliding_ids', must: 'as fast as others', isAlone: true, limit: 8000 },
   { program: 'limits', name: 'many_waiters', must: 'SEND takes less than 1 ms', limit: 15_000 },
   { program: 'limits', name: 'many_groups', must: 'as with few' },
   { program: 'limits', name: 'names', must: NOBODY_WAITS },
   { program: 'memory', name: 'pages_that_never_come', must: 'the daemon ends in time', daemon: 'ends' },
   { program: 'descriptors', name: 'more_files_than_can_be_closed', must: 'the daemon ends in time', daemon: 'ends' },
+  { program: 'memory', name: 'pages_that_never_come', must: 'the mount is served again', daemon: 'dies' },
   { program: 'processes', name: 'an_engine_that_dies', must: 'the mount is served again', daemon: 'dies' },
 ];
 
@@ -70,7 +71,6 @@ export const titleOf = ({ program, name, daemon }: Attack): string =>
 export const NOT_YET: Readonly<Record<string, string>> = {
   'memory/large_payloads':
     'what was staged is copied on, and memory given back, on the sequencing thread; a seed counts nowhere',
-  'memory/a_service_of_others': "slices of calls that wait count as nobody's share",
   'memory/many_users': 'all hands of all users are waited for in turn, and there is an end to them',
   'memory/a_call_that_runs_again': 'requests that identify() sets aside are not looked for before the next wait',
   'descriptors/a_file_of_a_private_mount': 'statx() fails with EACCES there, which is taken for a closed descriptor',
@@ -84,11 +84,9 @@ export const NOT_YET: Readonly<Record<string, string>> = {
   'processes/a_program_that_does_not_start': 'PTRACE_SEIZE on the sequencing thread',
   'processes/receivers_that_are_frozen': 'a tracee is waited for on the sequencing thread',
   'processes/a_receiver_that_cannot_be_reaped': 'a tracee is waited for on the sequencing thread',
-  'limits/peers': 'no limit of peers per user',
-  'limits/held_bytes': 'no limit of what is held',
-  'limits/a_service': 'no share of slices and handles',
+  'limits/peers': 'thousands of opens and closes at once are served before those of others',
   'limits/many_ids': 'a call with many ids takes its time, and so do as many as a user makes',
   'limits/many_waiters': 'all who wait are woken on the sequencing thread',
+  'memory/pages_that_never_come/daemon-dies': '/dev/fuse does not wait where the engine that died left it so',
   'limits/many_groups': '/proc/TID/status is longer than the buffer for it',
-  'processes/an_engine_that_dies/daemon-dies': 'no takeover',
 };

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatTable } from '../../src/cli/table.js';
@@ -25,6 +25,7 @@ const LIMIT_MS = 5000;
 /** How long the processes of an attack may take to be gone once killed, and the daemon to be as before. */
 const END_MS = 5000;
 const STEP_MS = 20;
+const REST_MS = 600;
 
 const bystanderProgram = compiler.compile('attack/bystander.c', 'bystander');
 const programs = {
@@ -78,6 +79,21 @@ async function isAsBefore({ daemon }: Bus): Promise<boolean> {
     await sleep(STEP_MS);
   }
   return false;
+}
+
+/** Processor time of a process, in ms. */
+const timeOf = (pid: number): number => {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\) /, '').split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+};
+
+/** Whether the engine does nothing where there is nothing to do; the bystander of one that died has given up. */
+async function isResting(daemon: Daemon): Promise<boolean> {
+  const pid = (await statusOf(daemon))?.devicePid;
+  if (pid === undefined) return false;
+  const before = timeOf(pid);
+  await sleep(REST_MS);
+  return timeOf(pid) - before < REST_MS / 4;
 }
 
 const isGroupGone = (pid: number): boolean => {
@@ -160,6 +176,7 @@ async function carryOut(attack: Attack, bus: Bus, quietBus: Bus, environment: No
     if (killed.includes('the daemon')) problems.push('the daemon died');
     else if (!(await isAsBefore(bus))) problems.push('the daemon is not as before');
   }
+  if (attack.daemon === 'dies' && !(await isResting(daemon))) problems.push('the engine that took over does not rest');
   if (/internal error|giving up/.test(daemon.log.slice(logged))) problems.push('an internal error');
   return { attack, notes, quiet, killed, problems };
 }

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { Daemon, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
-import { heldBy, statusOf } from '../support/engine.js';
+import { heldBy, isUnused, statusOf } from '../support/engine.js';
 import { eventually } from '../support/eventually.js';
 
 /*
@@ -35,7 +35,7 @@ const outcome = await run(program, [daemon.device, values.seed, `${MS}`, values.
 process.stdout.write(outcome.stdout);
 if (outcome.status !== 0) problems.push(outcome.stderr.trim() || 'what commands answer is not what they may answer');
 try {
-  await eventually(async () => (await statusOf(daemon))?.bus1.peers.length === 0, 'no peer is left');
+  await eventually(() => isUnused(daemon), 'no peer is left, and nothing is in use');
   await eventually(() => heldBy(enginePid).descriptors <= before.descriptors, 'no descriptor is left');
   await eventually(() => heldBy(enginePid).pools === before.pools, 'no pool is left');
 } catch (error) {

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { median } from '../bench/statistics.js';
 import { Daemon, run } from '../support/bus1fs.js';
 import { compiler } from '../support/compile.js';
-import { type Held, heldBy, statusOf } from '../support/engine.js';
+import { type Held, heldBy, isUnused, statusOf } from '../support/engine.js';
 import { eventually } from '../support/eventually.js';
 import { lineChart } from './line-chart.js';
 
@@ -50,7 +50,7 @@ clearInterval(timer);
 process.stdout.write(outcome.stdout);
 if (outcome.status !== 0) problems.push(outcome.stderr.trim() || 'order or content is not what it must be');
 try {
-  await eventually(async () => (await statusOf(daemon))?.bus1.peers.length === 0, 'no peer is left');
+  await eventually(() => isUnused(daemon), 'no peer is left, and nothing is in use');
   await eventually(() => heldBy(enginePid).descriptors <= before.descriptors, 'no descriptor is left');
   await eventually(() => heldBy(enginePid).pools === before.pools, 'no pool is left');
 } catch (error) {

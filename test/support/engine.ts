@@ -14,6 +14,13 @@ export async function statusOf({ directory }: Daemon): Promise<DaemonStatus | un
   return answer === undefined ? undefined : (JSON.parse(answer) as DaemonStatus);
 }
 
+/** Whether nothing of a client is left, and nothing counts as in use. */
+export async function isUnused(daemon: Daemon): Promise<boolean> {
+  const bus = (await statusOf(daemon))?.bus1;
+  if (bus === undefined || bus.peers.length > 0 || bus.users.length > 0) return false;
+  return Object.values(bus.totals).every(({ used }) => used === 0);
+}
+
 /** What an engine holds for its clients. */
 export interface Held {
   readonly descriptors: number;
