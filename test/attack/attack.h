@@ -16,6 +16,12 @@
 #define VICTIM 1001
 #define OTHER 1002
 
+/* TRANSFER of the header of 2026, which cannot be included beside that of 2016. */
+struct transfer_2026 {
+	__u64 flags, to, n, source, target;
+};
+#define TRANSFER_2026 _IOWR(0x97, 0x00, struct transfer_2026)
+
 /* How long an attack goes on, in ms, and what a call may take that nobody may hold up. */
 #define ATTACK_MS 1000
 #define PROMPT_MS 500

@@ -91,6 +91,26 @@ static void many_ids(void)
 	sleep_ms(ATTACK_MS);
 }
 
+#define MANY_NODES 200000
+
+static void *make_many_nodes(void *unused)
+{
+	__u64(*entries)[2] = malloc(2 * MANY_NODES * sizeof *entries);
+	struct transfer_2026 transfer = { 0, -1, MANY_NODES, (uintptr_t)entries, (uintptr_t)(entries + MANY_NODES) };
+	for (int i = 0; i < MANY_NODES; i++) entries[i][0] = 1, entries[i][1] = -1;
+	command(peer_open(), TRANSFER_2026, &transfer);
+	return unused;
+}
+
+/* Calls that make as many nodes and handles as one may have. */
+static void many_nodes(void)
+{
+	pthread_t threads[4];
+	become(ATTACKER);
+	for (int i = 0; i < 4; i++) CHECK(pthread_create(&threads[i], NULL, make_many_nodes, NULL) == 0);
+	for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+}
+
 /* How long it takes to make nodes with ids that are so far apart, and to end them, in ms. */
 static long long nodes_of_stride(__u64 stride)
 {
@@ -168,5 +188,5 @@ static void names(void)
 	sleep_ms(ATTACK_MS);
 }
 
-MAIN(CASE(peers), CASE(held_bytes), CASE(a_service), CASE(many_ids), CASE(colliding_ids), CASE(many_waiters), CASE(many_groups),
+MAIN(CASE(peers), CASE(held_bytes), CASE(a_service), CASE(many_ids), CASE(many_nodes), CASE(colliding_ids), CASE(many_waiters), CASE(many_groups),
      CASE(names))

@@ -6,13 +6,9 @@
 static int peer;
 static char *memory;
 
-struct transfer_2026 {
-	__u64 flags, to, n, source, target;
-};
 struct send_2026 {
 	__u64 flags, n_destinations, destinations, errors, message;
 };
-#define TRANSFER_2026 _IOWR(0x97, 0x00, struct transfer_2026)
 #define RELEASE_2026 _IOWR(0x97, 0x01, __u64[3])
 #define SEND_2026 _IOWR(0x97, 0x02, struct send_2026)
 #define RECV_2026 _IOWR(0x97, 0x03, __u64[3])

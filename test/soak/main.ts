@@ -13,7 +13,8 @@ import { lineChart } from './line-chart.js';
  * Traffic whose order and content are checked, for as long as you like, while its participants are killed and come back; and
  * what the engine holds meanwhile, as a chart.
  *
- *   npm run soak [-- --minutes 1] [--seed S] [--directory DIRECTORY]     writes soak.svg; without a directory to a temporary one
+ *   npm run soak [-- --minutes 1] [--seed S] [--directory DIRECTORY]     writes DIRECTORY/soak.svg; without one, to a
+ *                                                                      temporary one if something is wrong
  */
 
 const { values } = parseArgs({
@@ -66,18 +67,18 @@ for (const [what, most] of Object.entries(GROWTH) as [keyof typeof GROWTH, numbe
   ) as [number, number];
   if (late - early > most) problems.push(`${what} grows: from ${Math.round(early)} to ${Math.round(late)}`);
 }
-const directory = values.directory ?? mkdtempSync(join(tmpdir(), 'bus1fs-soak-'));
-mkdirSync(directory, { recursive: true });
-const chart = join(directory, 'soak.svg');
-writeFileSync(
-  chart,
-  lineChart('What the engine holds', MS / 1000, [
+const directory = values.directory ?? (problems.length > 0 ? mkdtempSync(join(tmpdir(), 'bus1fs-soak-')) : undefined);
+if (directory !== undefined) {
+  mkdirSync(directory, { recursive: true });
+  const chart = join(directory, 'soak.svg');
+  const series = [
     { name: 'resident memory, MiB', values: samples.map(({ memory }) => memory) },
     { name: 'descriptors', values: samples.map(({ descriptors }) => descriptors) },
     { name: 'mappings', values: samples.map(({ mappings }) => mappings) },
-  ]),
-);
-console.log(chart);
+  ];
+  writeFileSync(chart, lineChart('What the engine holds', MS / 1000, series));
+  console.log(chart);
+}
 for (const problem of problems) console.log(`FAILED: ${problem}`);
 if (problems.length === 0)
   console.log('ok: order and content are right, the daemon lives, and nothing is left or grows');
