@@ -14,11 +14,11 @@ export async function statusOf({ directory }: Daemon): Promise<DaemonStatus | un
   return answer === undefined ? undefined : (JSON.parse(answer) as DaemonStatus);
 }
 
-/** Whether nothing of a client is left, and nothing counts as in use. */
+/** Whether nothing of a client is left, and nothing counts as in use but descriptors, whose closing is noted when the next are closed. */
 export async function isUnused(daemon: Daemon): Promise<boolean> {
   const bus = (await statusOf(daemon))?.bus1;
   if (bus === undefined || bus.peers.length > 0 || bus.users.length > 0) return false;
-  return Object.values(bus.totals).every(({ used }) => used === 0);
+  return Object.entries(bus.totals).every(([name, { used }]) => name === 'descriptors' || used === 0);
 }
 
 /** What an engine holds for its clients. */
